@@ -1,0 +1,40 @@
+"""Where the shipped checkpoints and sample volumes are, and where a user's own belong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+_PACKAGE = Path(__file__).resolve().parent
+_SUFFIX = ".safetensors"
+
+
+def shipped_checkpoints_folder() -> Path:
+    """Give the folder of the checkpoints that came with this installation."""
+    return _sample_data_folder() / "checkpoints"
+
+
+def sample_volumes_folder() -> Path:
+    """Give the folder of the volumes that came with this installation."""
+    return _sample_data_folder() / "volumes"
+
+
+def user_checkpoints_folder() -> Path:
+    """Give the folder where a user's own checkpoints are found; it may not exist yet."""
+    return Path(user_data_dir("napari-hybridseg")) / "checkpoints"
+
+
+def find_checkpoints() -> list[Path]:
+    """List the checkpoint files of this installation, then the user's, each by name."""
+    found: list[Path] = []
+    for folder in (shipped_checkpoints_folder(), user_checkpoints_folder()):
+        if folder.is_dir():
+            found += sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
+    return found
+
+
+def _sample_data_folder() -> Path:
+    """Give ``sample_data`` inside an installed wheel, or beside the package in a checkout."""
+    installed = _PACKAGE / "sample_data"
+    return installed if installed.is_dir() else _PACKAGE.parent / "sample_data"
