@@ -1,0 +1,150 @@
+"""The lines of JSON that the viewer's side and the engine say to each other.
+
+To the engine::
+
+    {"id": 1, "job": "segment", "folder": "/tmp/hybridseg-...", "params": {...}}
+    {"cancel": 1}
+
+From the engine, any number of the first and then exactly one of the others::
+
+    {"id": 1, "event": "progress" | "note" | "metric" | "region", ...its fields}
+    {"id": 1, "event": "result", "value": ...}
+    {"id": 1, "event": "error", "message": "One sentence.", "details": "Traceback..."}
+    {"id": 1, "event": "cancelled"}
+
+Arrays lie in ``folder``; :mod:`napari_hybridseg.engine.codec` says how they are named in here.
+A line that is none of these is not an error: libraries print what they like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_hybridseg.engine.codec import (
+    CodecError,
+    PutArray,
+    TakeArray,
+    decode_fields,
+    encode_fields,
+)
+from napari_hybridseg.events import Event, Metric, Note, Progress, RegionDone, Result
+
+LONGEST_LINE = 64 * 2**20
+
+_EVENTS: Mapping[str, type[Any]] = {
+    "progress": Progress,
+    "note": Note,
+    "metric": Metric,
+    "region": RegionDone,
+    "result": Result,
+}
+ENDINGS = frozenset({"result", "error", "cancelled"})
+
+
+@dataclass(frozen=True)
+class Request:
+    """Ask for a job; its arrays lie in ``folder``, and those of its replies shall."""
+
+    id: int
+    job: str
+    folder: Path
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Ask for the end of a job that was asked for."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a job says: an event by name with its fields still encoded, or its end."""
+
+    id: int
+    event: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the job says nothing after this."""
+        return self.event in ENDINGS
+
+
+def request_line(request: Request) -> bytes:
+    """Write a request."""
+    return _line(
+        {
+            "id": request.id,
+            "job": request.job,
+            "folder": str(request.folder),
+            "params": dict(request.params),
+        }
+    )
+
+
+def cancel_line(cancel: Cancel) -> bytes:
+    """Write a cancel message."""
+    return _line({"cancel": cancel.id})
+
+
+def reply_line(reply: Reply) -> bytes:
+    """Write a reply."""
+    return _line({**reply.fields, "id": reply.id, "event": reply.event})
+
+
+def parse_order(line: bytes) -> Request | Cancel | None:
+    """Read what the viewer's side says; None if it is neither a request nor a cancel."""
+    match _content(line):
+        case {"cancel": int(job_id)}:
+            return Cancel(job_id)
+        case {"id": int(job_id), "job": str(job), "folder": str(folder), "params": dict(params)}:
+            return Request(job_id, job, Path(folder), params)
+    return None
+
+
+def parse_reply(line: bytes) -> Reply | None:
+    """Read what the engine says; None if it is something else that was printed."""
+    content = _content(line)
+    match content:
+        case {"id": int(job_id), "event": str(event)} if event in _EVENTS or event in ENDINGS:
+            fields = {key: content[key] for key in content if key not in ("id", "event")}
+            return Reply(job_id, event, fields)
+    return None
+
+
+def reply_for_event(job_id: int, event: Event, put: PutArray) -> Reply:
+    """Encode an event."""
+    name = next(name for name, kind in _EVENTS.items() if isinstance(event, kind))
+    return Reply(job_id, name, encode_fields(event, put))
+
+
+def event_of_reply(reply: Reply, take: TakeArray) -> Event:
+    """Decode the event of a reply that is one.
+
+    Raises
+    ------
+    CodecError
+        If its fields are not those of such an event.
+    """
+    try:
+        event: Event = _EVENTS[reply.event](**decode_fields(reply.fields, take))
+    except TypeError as error:
+        raise CodecError(f"A {reply.event!r} of the engine makes no sense ({error}).") from error
+    return event
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content).encode("ascii") + b"\n"
+
+
+def _content(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

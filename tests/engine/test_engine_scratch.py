@@ -1,0 +1,171 @@
+"""The temporary folder is private, holds arrays truly, and does not stay behind."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hybridseg.engine import scratch as module
+from napari_hybridseg.engine.scratch import ArrayFolder, Scratch, ScratchError, sweep
+
+KILLED_OWNER = """
+import os, sys
+from pathlib import Path
+from napari_hybridseg.engine.scratch import Scratch
+scratch = Scratch(Path(sys.argv[1]))
+print(scratch.path, flush=True)
+sys.stdin.readline()
+os._exit(1)
+"""
+
+
+def make_old(folder: Path) -> None:
+    long_ago = time.time() - 3600
+    os.utime(folder, (long_ago, long_ago))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX")
+def test_only_the_user_may_look_inside(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    assert stat.S_IMODE(scratch.path.stat().st_mode) == 0o700
+    assert str(os.getpid()) in scratch.path.name
+
+
+def test_it_is_removed_when_closed_and_when_forgotten(tmp_path: Path) -> None:
+    first, second = Scratch(tmp_path), Scratch(tmp_path)
+    first.put(np.zeros(3), "x")
+    first.close()
+    del second
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_killed_owner_is_swept_and_that_of_a_living_one_is_not(
+    tmp_path: Path,
+) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", KILLED_OWNER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdin is not None
+    assert owner.stdout is not None
+    folder = Path(owner.stdout.readline().strip())
+    make_old(folder)
+    sweep(tmp_path)
+    assert folder.is_dir()
+    owner.communicate("die\n")
+    make_old(folder)
+    sweep(tmp_path)
+    assert not folder.exists()
+
+
+def test_the_sweep_leaves_what_it_is_not_sure_of(tmp_path: Path) -> None:
+    young, foreign, target = (
+        tmp_path / "hybridseg-1-young",
+        tmp_path / "hybridseg-notes-2",
+        tmp_path / "precious",
+    )
+    for folder in (young, foreign, target):
+        folder.mkdir()
+    for folder in (young, target):
+        (folder / "owner.lock").touch()
+    link = tmp_path / "hybridseg-3-link"
+    link.symlink_to(target)
+    make_old(foreign)
+    make_old(target)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    sweep(tmp_path)
+    assert young.is_dir()
+    assert foreign.is_dir()
+    assert (target / "owner.lock").exists()
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(24, dtype=np.int16).reshape(1, 2, 3, 4),
+        np.asfortranarray(np.random.default_rng(0).normal(size=(3, 4))),
+        np.arange(10, dtype=">u2")[::-2],
+        np.zeros((0, 3), np.float32),
+        np.array(2.5),
+        np.array([True, False]),
+    ],
+)
+def test_arrays_come_back_writable_and_the_file_stays(
+    tmp_path: Path, array: np.ndarray, mapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mapped and array.size:
+        monkeypatch.setattr(module, "MAPPED_FROM_BYTES", 0)
+    folder = ArrayFolder(tmp_path)
+    name = folder.put_once(array)
+    back = folder.take(name)
+    np.testing.assert_array_equal(back, array)
+    assert back.dtype == array.dtype
+    assert type(back) is np.ndarray
+    back[...] = 0
+    np.testing.assert_array_equal(folder.take(name), array)
+
+
+def test_a_taken_array_outlives_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAPPED_FROM_BYTES", 0)
+    folder = ArrayFolder(tmp_path)
+    folder.put(np.arange(5), "x")
+    back = folder.take("x.npy", remove=True)
+    assert back.sum() == 10
+    assert sys.platform == "win32" or folder.names() == set()
+
+
+def test_the_same_array_is_written_once_and_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    folder = ArrayFolder(tmp_path)
+    array = np.arange(6, dtype=np.int16)
+    name = folder.put_once(array)
+    written = (tmp_path / name).stat().st_mtime_ns
+    assert folder.put_once(array.copy()) == name
+    assert (tmp_path / name).stat().st_mtime_ns == written
+    others = [array.reshape(2, 3), array.view(np.uint16), array[::-1], array + 1]
+    assert len({name, *map(folder.put_once, others)}) == 5
+
+
+def test_an_array_edited_in_place_is_written_anew(tmp_path: Path) -> None:
+    folder = ArrayFolder(tmp_path)
+    array = np.zeros(4)
+    before = folder.put_once(array)
+    array[2] = 1
+    assert folder.take(folder.put_once(array))[2] == 1
+    assert folder.take(before)[2] == 0
+
+
+@pytest.mark.parametrize("name", ["../x.npy", "/etc/passwd", "x", "gone.npy", ""])
+def test_only_arrays_of_the_folder_are_taken(tmp_path: Path, name: str) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    np.save(tmp_path / "x.npy", np.zeros(2))
+    with pytest.raises(ScratchError):
+        ArrayFolder(inner).take(name)
+
+
+def test_python_objects_are_not_handed_over(tmp_path: Path) -> None:
+    folder = ArrayFolder(tmp_path)
+    with pytest.raises(ScratchError):
+        folder.put(np.array([object()]), "x")
+    np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(ScratchError):
+        folder.take("evil.npy")
+    assert folder.names() == {"evil.npy"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.part").symlink_to("/dev/full")
+    with pytest.raises(ScratchError, match="free some space"):
+        ArrayFolder(tmp_path).put(np.zeros(10_000), "x")
+    assert list(tmp_path.iterdir()) == []
