@@ -1,0 +1,79 @@
+"""Label maps are scored where they lie in the patient."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from metric_cases import balls
+
+from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.metrics import score, score_arrays
+from napari_hybridseg.volume import LabelMap
+
+LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def label_map(array, spacing=(0.8, 0.8, 2.0), origin=(0.0, 0.0, 0.0), names=None, turn=LPS):
+    geometry = Geometry(array.shape[::-1], spacing, origin, turn)
+    scheme = LabelScheme.from_names(names or {})
+    return LabelMap(geometry=geometry, source=geometry, array=array, scheme=scheme)
+
+
+def test_the_spacing_is_taken_in_array_order() -> None:
+    a, b = balls((10, 30, 30))
+    report = score(label_map(a), label_map(b))
+    assert report.organs == score_arrays(a, b, (2.0, 0.8, 0.8)).organs
+    assert report.notes == ()
+
+
+def test_names_come_from_the_reference_then_the_prediction() -> None:
+    a, b = balls((10, 30, 30))
+    prediction = label_map(a, names={1: "Liver", 2: "spleen", 3: "cyst"})
+    reference = label_map(b, names={1: "liver", 2: "left kidney", 9: "aorta"})
+    report = score(prediction, reference)
+    assert [organ.name for organ in report.organs] == ["liver", "left kidney", "cyst", "aorta"]
+    assert report.organ(9).status == "absent in both"
+    (note,) = report.notes
+    assert "'spleen'" in note
+    assert "'left kidney'" in note
+
+
+def test_labels_can_be_chosen_and_named() -> None:
+    a, b = balls((10, 30, 30))
+    reference = label_map(b, names={2: "spleen"})
+    assert [o.name for o in score(label_map(a), reference, [2]).organs] == ["spleen"]
+    assert [o.name for o in score(label_map(a), reference, {2: "Milz"}).organs] == ["Milz"]
+
+
+def test_a_prediction_on_a_part_of_the_grid_is_put_back() -> None:
+    a, b = balls((12, 30, 30))
+    part = label_map(a[2:, 3:, 4:].copy(), origin=(4 * 0.8, 3 * 0.8, 2 * 2.0))
+    whole = np.zeros_like(a)
+    whole[2:, 3:, 4:] = a[2:, 3:, 4:]
+    report = score(part, label_map(b))
+    assert report.organs == score(label_map(whole), label_map(b)).organs
+    assert "nearest neighbour" in report.notes[0]
+
+
+def test_finer_and_coarser_maps_lose_nothing_at_the_faces() -> None:
+    _, b = balls((8, 20, 20))
+    b[0], b[:, :, -1] = 1, 2
+    fine = b.repeat(3, 0).repeat(3, 1).repeat(3, 2)
+    origin = (-0.8 / 3, -0.8 / 3, -2.0 / 3)
+    prediction = label_map(fine, spacing=(0.8 / 3, 0.8 / 3, 2.0 / 3), origin=origin)
+    assert score(prediction, label_map(b)).mean_dice == 1
+    assert score(label_map(b), prediction).mean_dice == 1
+
+
+def test_a_flipped_prediction_is_scored_by_its_place_not_by_its_array() -> None:
+    _, b = balls((8, 20, 24))
+    flipped = label_map(b[:, :, ::-1].copy(), origin=(23 * 0.8, 0, 0), turn=(-1.0, *LPS[1:]))
+    assert score(flipped, label_map(b)).mean_dice == 1
+
+
+def test_maps_of_different_places_are_refused() -> None:
+    a, b = balls((8, 20, 20))
+    with pytest.raises(HybridSegError, match="share no space"):
+        score(label_map(a, origin=(500.0, 0.0, 0.0)), label_map(b))
