@@ -1,0 +1,1 @@
+"""The parts of the sample torso: space, shapes, tissues, anatomy and scanners."""
