@@ -1,0 +1,120 @@
+"""One door for all image files: which reader, which writer, what a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hybridseg.formats.files import check_readable
+from napari_hybridseg.formats.grids import RawImage, Sheared, settle
+from napari_hybridseg.formats.metaimage import read_metaimage
+from napari_hybridseg.formats.mgh import read_mgh
+from napari_hybridseg.formats.nifti import read_nifti
+from napari_hybridseg.formats.nrrd import read_nrrd
+from napari_hybridseg.formats.stored import FormatError, StoredImage
+
+# The longest ending of a name decides, so '.nii.gz' stands for itself.
+_READERS: Mapping[str, Callable[[Path], RawImage]] = {
+    ".nii": read_nifti,
+    ".nii.gz": read_nifti,
+    ".hdr": read_nifti,
+    ".hdr.gz": read_nifti,
+    ".img": read_nifti,
+    ".img.gz": read_nifti,
+    ".nrrd": read_nrrd,
+    ".seg.nrrd": read_nrrd,
+    ".nhdr": read_nrrd,
+    ".mha": read_metaimage,
+    ".mhd": read_metaimage,
+    ".mgh": read_mgh,
+    ".mgz": read_mgh,
+}
+
+
+def supported_extensions() -> tuple[str, ...]:
+    """Give the endings of all files that `read_image` opens, e.g. for a file dialog."""
+    return tuple(_READERS)
+
+
+def is_image_path(path: str | PathLike[str]) -> bool:
+    """Say whether a name ends like an image file that `read_image` opens."""
+    return _extension(Path(path)) is not None
+
+
+def image_name(path: str | PathLike[str]) -> str:
+    """Give a file's name without folder and ending: ``ct`` for ``/scans/ct.nii.gz``."""
+    path = Path(path)
+    extension = _extension(path)
+    return path.name[: -len(extension)] if extension else path.stem
+
+
+def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> StoredImage:
+    """Read an image file as it is stored: its own axes, its own numbers, its own grid.
+
+    Parameters
+    ----------
+    path : path-like
+        NIfTI, NRRD, MetaImage or MGH; see `supported_extensions`.
+    sheared : {"refuse", "resample", "resample-nearest"}
+        What to do with axes that are not at right angles: refuse, interpolate linearly onto a
+        right-angled grid, or take the nearest voxel (for label maps).
+
+    Returns
+    -------
+    StoredImage
+        Array (C, Z, Y, X), geometry in LPS millimetres, names of labels where the file has them,
+        and notes on everything that was odd.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read truly; the message is one sentence for the user.
+    """
+    path = Path(path)
+    extension = _extension(path)
+    try:
+        check_readable(path)
+        if extension is None:
+            raise FormatError(
+                f"{path} is of an unknown kind; choose a file that ends in "
+                f"{', '.join(supported_extensions())}."
+            )
+        # A damaged header may state 1e308 mm; what overflows is refused as not finite.
+        with np.errstate(all="ignore"):
+            image = settle(_READERS[extension](path), path, sheared)
+    except OSError as error:
+        raise FormatError(
+            f"{path} could not be read ({error.strerror or error}); check the disk and your "
+            "permissions."
+        ) from error
+    except MemoryError as error:
+        raise FormatError(
+            f"{path} does not fit into this computer's memory; close other programs or crop it."
+        ) from error
+    return replace(image, notes=image.notes + _value_notes(image.array))
+
+
+def _extension(path: Path) -> str | None:
+    name = path.name.lower()
+    endings = [e for e in _READERS if name.endswith(e) and len(name) > len(e)]
+    return max(endings, key=len, default=None)
+
+
+def _value_notes(array: NDArray[np.generic]) -> tuple[str, ...]:
+    if array.dtype.kind != "f":
+        return ()
+    with np.errstate(all="ignore"):
+        # A finite sum has only finite terms: the common case costs one pass and no memory.
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return ()
+    bad = sum(int(plane.size - np.isfinite(plane).sum()) for channel in array for plane in channel)
+    if bad == 0:
+        return ()
+    if bad == array.size:
+        return ("No voxel holds a number: all are NaN or infinite.",)
+    return (f"{bad:,} voxels are not numbers (NaN or infinite).",)
