@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_hybridseg.formats.stored import FormatError, StoredImage
 from napari_hybridseg.geometry import ORTHONORMAL_TOLERANCE, Geometry
@@ -169,6 +168,8 @@ def _resampled(raw: RawImage, path: Path, *, linear: bool) -> tuple[NDArray[np.g
 
     For a tilted gantry this shifts each slice within its own plane and mixes no slices.
     """
+    from scipy import ndimage
+
     rotation, upper = np.linalg.qr(raw.affine[:3, :3])
     sign = np.sign(np.diag(upper))
     rotation, upper = rotation * sign, upper * sign[:, None]

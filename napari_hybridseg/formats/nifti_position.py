@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from napari_hybridseg.formats.grids import (
     RAS_TO_LPS,
@@ -71,6 +70,8 @@ def read_position(header: NiftiHeader, path: Path) -> tuple[Matrix, tuple[str, .
 
 def write_position(fields: NDArray[np.void], geometry: Geometry) -> None:
     """Fill pixdim, sform and qform of a one-element NIfTI-1 header array from a geometry."""
+    from scipy.spatial.transform import Rotation
+
     ras = RAS_TO_LPS @ geometry.affine
     cosines = RAS_TO_LPS[:3, :3] @ geometry.direction_matrix
     handedness = 1.0 if np.linalg.det(cosines) > 0 else -1.0
@@ -93,6 +94,8 @@ def _sform(header: NiftiHeader) -> Matrix | None:
 
 
 def _qform(header: NiftiHeader) -> Matrix | None:
+    from scipy.spatial.transform import Rotation
+
     if header.fields["qform_code"] <= 0:
         return None
     b, c, d = header.fields["quatern"].astype(np.float64)

@@ -1,0 +1,292 @@
+"""Ties the panel together: what the user asks for, what the engine answers, what is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_hybridseg.engine.failures import details_for, sentence_for
+from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, Job
+from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.events import Event, Note, Progress
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.resources import find_checkpoints
+from napari_hybridseg.widgets.checkpoint_shelf import checkpoint_choices, read_facts
+from napari_hybridseg.widgets.jobs import JobRunner
+from napari_hybridseg.widgets.layer_book import LayerBook, key_of
+from napari_hybridseg.widgets.layer_data import volume_of_layer
+from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
+from napari_hybridseg.widgets.presets import Quality, quality_of, with_quality
+from napari_hybridseg.widgets.report import Log, make_report
+from napari_hybridseg.widgets.settings import Settings
+from napari_hybridseg.widgets.state import (
+    Choice,
+    FaceState,
+    Phase,
+    Task,
+    VolumeFacts,
+    why_not_score,
+    why_not_segment,
+)
+from napari_hybridseg.widgets.tasks import ScoreTask, SegmentTask, results_of
+
+READY = "Ready."
+
+
+class Controller:
+    """Changes the state; views only read it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    state : FaceState
+    runner : JobRunner
+    settings : Settings
+    """
+
+    def __init__(
+        self, viewer: Any, state: FaceState, runner: JobRunner, settings: Settings
+    ) -> None:
+        self.log = Log()
+        self._viewer = viewer
+        self._state = state
+        self._runner = runner
+        self._settings = settings
+        self._task: SegmentTask | ScoreTask | None = None
+        self._is_closed = False
+        self._book = LayerBook(viewer, self._follow_layers)
+        runner.happened.connect(self._on_event)
+        runner.succeeded.connect(self._on_success)
+        runner.failed.connect(self._on_failure)
+        runner.cancelled.connect(self._on_cancelled)
+        self._restore_choices()
+        self._follow_layers()
+
+    def close(self) -> None:
+        """Stop the job, end the engine, follow the viewer no longer."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._book.close()
+            self._runner.close()
+
+    def look_for_devices(self) -> None:
+        """Ask the engine what networks can run on; it is warm then for the first run."""
+        self._runner.start(DevicesJob())
+
+    def choose_volume(self, key: str) -> None:
+        """Take another layer as the volume; its reference and result come with it."""
+        state = self._state
+        state.volume = key
+        layer = self._book.find(key)
+        state.volume_facts = None if layer is None else self._facts_of(layer)
+        state.reference = self._book.likely_reference(key)
+        results = results_of(self._book, key)
+        state.label_map = key_of(results[-1]) if results else ""
+
+    def choose_checkpoint(self, path: Path) -> None:
+        """Take another checkpoint, known already or not; a bad one leaves the present one."""
+        facts = read_facts(path)
+        if facts.card is None:
+            self.say(facts.problem, Phase.FAILED)
+            self._state.events.checkpoint.emit(self._state.checkpoint)  # views go back to it
+            return
+        self._state.checkpoint = facts
+        if str(path.resolve()) not in {choice.key for choice in self._state.checkpoints}:
+            self._settings.add_opened_checkpoint(path.resolve())
+            self._list_checkpoints()
+        self._settings.checkpoint = path.resolve()
+
+    def choose_options(self, options: SegmentOptions) -> None:
+        """Take other options; the quality is then the preset that they amount to."""
+        self._state.options = options
+        self._state.quality = quality_of(options)
+        self._settings.options = options
+
+    def choose_device(self, device: str) -> None:
+        """Take another device."""
+        self.choose_options(self._state.options.model_copy(update={"device": device}))
+
+    def choose_quality(self, quality: Quality) -> None:
+        """Take a preset's options."""
+        self.choose_options(with_quality(self._state.options, quality))
+
+    def choose_label_map(self, key: str) -> None:
+        """Take another layer as the label map that is scored."""
+        self._state.label_map = key
+
+    def choose_reference(self, key: str) -> None:
+        """Take another layer as the reference, and score against it if there is what to score."""
+        self._state.reference = key
+        if not why_not_score(self._state):
+            self.score()
+
+    def segment(self) -> None:
+        """Start a run."""
+        state = self._state
+        layer = self._book.find(state.volume)
+        if why_not_segment(state) or layer is None or state.checkpoint is None:
+            return
+        try:
+            task = SegmentTask.prepare(layer, self._book, state.checkpoint, state.options)
+        except HybridSegError as error:
+            self._fail(error)
+            return
+        self.log.add(f"Segmenting ({task.job.volume.geometry.describe()}) with {task.checkpoint}")
+        self._begin(Task.SEGMENT, task, "Starting the engine")
+
+    def score(self) -> None:
+        """Start a comparison."""
+        state = self._state
+        label_map, reference = self._book.find(state.label_map), self._book.find(state.reference)
+        if why_not_score(state) or label_map is None or reference is None:
+            return
+        try:
+            task = ScoreTask.prepare(label_map, reference, self._book)
+        except HybridSegError as error:
+            self._fail(error)
+            return
+        for layer in (label_map, reference):
+            # connecting again replaces the connection, so a layer is followed once
+            layer.events.labels_update.connect(self._on_edited)
+        self._begin(Task.SCORE, task, "Scoring")
+
+    def cancel(self) -> None:
+        """Stop the job."""
+        if self._state.phase is Phase.RUNNING:
+            self.say("Cancelling…", Phase.CANCELLING)
+            self._runner.cancel()
+
+    def say(self, message: str, phase: Phase | None = None) -> None:
+        """Put a sentence into the status line and the log."""
+        self.log.add(message)
+        self._state.message = message
+        if phase is not None:
+            self._state.phase = phase
+
+    def report(self) -> str:
+        """Give the text that 'copy report' copies."""
+        return make_report(self._state, self.log, self._runner.log_tail)
+
+    def _restore_choices(self) -> None:
+        self.choose_options(self._settings.options)
+        self._list_checkpoints()
+        known = [choice.key for choice in self._state.checkpoints]
+        last = self._settings.checkpoint
+        if known:
+            self._state.checkpoint = read_facts(Path(last if last in known else known[0]))
+        self._state.message = READY
+
+    def _list_checkpoints(self) -> None:
+        paths = [*find_checkpoints(), *self._settings.opened_checkpoints]
+        self._state.checkpoints = checkpoint_choices(paths)
+
+    def _follow_layers(self) -> None:
+        state = self._state
+        known = {choice.key for choice in state.volumes}
+        state.volumes = self._book.volumes()
+        state.label_maps = self._book.label_maps()
+        keys = [choice.key for choice in state.volumes]
+        fresh = [key for key in keys if key not in known and self._is_opened_file(key)]
+        if fresh and not state.phase.is_busy:
+            self.choose_volume(fresh[0])
+        elif state.volume not in keys:
+            self.choose_volume(keys[0] if keys else "")
+        label_maps = [choice.key for choice in state.label_maps]
+        if state.label_map not in label_maps:
+            state.label_map = ""
+        if state.reference not in label_maps:
+            state.reference = self._book.likely_reference(state.volume)
+
+    def _is_opened_file(self, key: str) -> bool:
+        layer = self._book.find(key)
+        return layer is not None and grid_of_layer(layer).is_known
+
+    def _facts_of(self, layer: Any) -> VolumeFacts:
+        try:
+            volume = volume_of_layer(layer, self._book.layers)
+            grid = grid_of_layer(layer, self._book.layers)
+        except LayerError as error:
+            return VolumeFacts(line="", problem=str(error))
+        parts = [volume.geometry.describe(), volume.modality]
+        if grid.oblique_degrees >= 0.1:
+            parts.append(f"oblique by {grid.oblique_degrees:.0f}°, shown along its own axes")
+        return VolumeFacts(
+            line=" · ".join(part for part in parts if part),
+            channels=len(volume.array),
+            modality=volume.modality,
+            notes=volume.notes,
+        )
+
+    def _begin(self, task: Task, what: SegmentTask | ScoreTask, message: str) -> None:
+        self._task = what
+        self._state.task = task
+        self._state.progress = Progress(message, 0, 0)
+        self._state.message = message
+        self._state.phase = Phase.RUNNING
+        self._runner.start(what.job)
+
+    def _on_event(self, job: Job, event: Event) -> None:
+        if self._task is None or job is not self._task.job:
+            return
+        if isinstance(event, Progress) and self._state.phase is Phase.RUNNING:
+            self._state.progress = event
+            self._state.message = event.stage
+        elif isinstance(event, Note):
+            self.say(event.message)
+
+    def _on_success(self, job: Job, value: Any) -> None:
+        task = self._task
+        if isinstance(value, DeviceReport):
+            self._offer_devices(value)
+        elif isinstance(task, SegmentTask) and job is task.job:
+            self._finish()
+            self._show_result(task, value)
+        elif isinstance(task, ScoreTask) and job is task.job:
+            self._finish()
+            self._state.score_is_stale = False
+            self._state.score = task.finish(value)
+            self.say(f"Scored {task.label_map_name} against {task.reference_name}.", Phase.DONE)
+
+    def _show_result(self, task: SegmentTask, label_map: Any) -> None:
+        layer = task.show(self._viewer, self._book, label_map)
+        is_gone = self._book.find(task.volume_key) is None
+        self.say(
+            f"Segmented {task.volume_name}: the result is the layer '{layer.name}'"
+            + (" (its volume was closed meanwhile)." if is_gone else "."),
+            Phase.DONE,
+        )
+        for note in label_map.notes:
+            self.log.add(note)
+        if self._state.volume == task.volume_key or is_gone:
+            self._state.label_map = key_of(layer)
+            self._state.score = None
+            self.score()
+
+    def _on_failure(self, job: Job, error: BaseException) -> None:
+        if isinstance(job, DevicesJob):
+            self.log.add(f"The engine did not tell its devices: {sentence_for(error)}")
+            return
+        self._finish()
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.say(sentence_for(error), Phase.FAILED)
+        if not isinstance(error, HybridSegError):
+            self.log.add(details_for(error))
+
+    def _on_cancelled(self, job: Job) -> None:
+        if not isinstance(job, DevicesJob):
+            self._finish()
+            self.say("Cancelled; nothing was changed.", Phase.IDLE)
+
+    def _on_edited(self, event: Any = None) -> None:
+        self._state.score_is_stale = self._state.score is not None
+
+    def _finish(self) -> None:
+        self._task = None
+        self._state.progress = None
+
+    def _offer_devices(self, report: DeviceReport) -> None:
+        named = [Choice(name, text) for name, text in report.devices.items()]
+        first = f"automatic ({named[0].text})" if named else "automatic"
+        self._state.devices = (Choice("auto", first), *named)

@@ -1,0 +1,130 @@
+"""The HybridSeg panel: its sections put together, in the order of the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_hybridseg.widgets.checkpoint_section import CheckpointSection
+from napari_hybridseg.widgets.controller import Controller
+from napari_hybridseg.widgets.inputs import Fold, Line
+from napari_hybridseg.widgets.jobs import Engine, JobRunner
+from napari_hybridseg.widgets.review_section import ReviewSection
+from napari_hybridseg.widgets.segment_section import SegmentSection
+from napari_hybridseg.widgets.settings import Settings
+from napari_hybridseg.widgets.state import FaceState, Score
+from napari_hybridseg.widgets.status_section import StatusSection
+from napari_hybridseg.widgets.styling import style_sheet
+from napari_hybridseg.widgets.volume_section import VolumeSection
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+_WIDTH = 72  # characters: room for the scores beside a canvas, in a window of 1280
+
+
+def start_engine() -> Engine:
+    """Give the client of an engine process, which starts with its first job."""
+    from napari_hybridseg.engine import EngineClient
+
+    return EngineClient()
+
+
+class HybridSegWidget(QWidget):
+    """The dock widget that the manifest names."""
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.state = FaceState()
+        self._viewer = viewer
+        self._settings = Settings()
+        self._runner = JobRunner(start_engine, self)
+        self.controller = Controller(viewer, self.state, self._runner, self._settings)
+        self.volume = VolumeSection(self.state)
+        self.checkpoint = CheckpointSection(self.state, self._settings)
+        self.segment = SegmentSection(self.state)
+        self.review = ReviewSection(self.state, self._settings)
+        self.status = StatusSection(self.state, self.controller.log, self.controller.report)
+        self._lay_out()
+        self._connect()
+        self._end_with_the_window()
+        self.controller.look_for_devices()
+
+    def _lay_out(self) -> None:
+        """Put everything but the status into a part that scrolls."""
+        sections = QWidget()
+        column = QVBoxLayout(sections)
+        for title, section in (("Volume", self.volume), ("Checkpoint", self.checkpoint)):
+            heading = Line("title")
+            heading.show_text(title)
+            column.addWidget(heading)
+            column.addWidget(section)
+        self.segment_fold = self._fold("Segment", self.segment, is_open=True)
+        self.review_fold = self._fold("Review", self.review, is_open=False)
+        column.addWidget(self.segment_fold)
+        column.addWidget(self.review_fold)
+        column.addStretch(1)
+        self._scroll = scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(sections)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self.status)
+        self.setMinimumWidth(self.fontMetrics().averageCharWidth() * _WIDTH)
+        self._dress()
+
+    def _fold(self, title: str, section: QWidget, *, is_open: bool) -> Fold:
+        fold = Fold(title, "section")
+        fold.body.addWidget(section)
+        fold.set_open(self._settings.is_open(title, is_open))
+        fold.toggled.connect(lambda opened: self._settings.set_open(title, opened))
+        return fold
+
+    def _connect(self) -> None:
+        controller = self.controller
+        self.volume.chosen.connect(controller.choose_volume)
+        self.checkpoint.chosen.connect(controller.choose_checkpoint)
+        self.segment.device_chosen.connect(controller.choose_device)
+        self.segment.quality_chosen.connect(controller.choose_quality)
+        self.segment.options_chosen.connect(controller.choose_options)
+        self.review.label_map_chosen.connect(controller.choose_label_map)
+        self.review.reference_chosen.connect(controller.choose_reference)
+        self.review.told.connect(controller.say)
+        self.segment.button.started.connect(controller.segment)
+        self.review.button.started.connect(controller.score)
+        for button in (self.segment.button, self.review.button):
+            button.stopped.connect(controller.cancel)
+        self.state.events.label_map.connect(self._open_review)
+        self.state.events.score.connect(self._show_scores)
+        self._viewer.events.theme.connect(self._dress)
+
+    def _open_review(self, key: str) -> None:
+        if key:
+            self.review_fold.set_open(True)
+
+    def _show_scores(self, score: Score | None) -> None:
+        if score is not None:
+            # once the table has its new height
+            QTimer.singleShot(0, lambda: self._scroll.ensureWidgetVisible(self.review.button))
+
+    def _dress(self, event: object = None) -> None:
+        self.setStyleSheet(style_sheet(self._viewer.theme))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """End the engine when napari takes the panel out of its dock."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.controller.close()
+
+    def _end_with_the_window(self) -> None:
+        # bound to the controller, not to this widget: it is gone when 'destroyed' is told
+        close = self.controller.close
+        self.destroyed.connect(lambda: close())
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(close)

@@ -1,0 +1,201 @@
+"""Running the engine's jobs beside the GUI thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_hybridseg.engine.failures import sentence_for
+from napari_hybridseg.engine.jobs import Job
+from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.events import Event, Progress, Result
+
+_SECONDS_BETWEEN_PROGRESS = 0.05
+
+
+class Engine(Protocol):
+    """What the face needs of the engine; see ``engine.EngineClient``."""
+
+    def run(self, job: Job) -> Iterator[Event]:
+        """Do a job; the last event is its ``Result``."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the running job; from any thread."""
+        ...
+
+    def close(self) -> None:
+        """End the engine."""
+        ...
+
+    @property
+    def log_tail(self) -> str:
+        """The last lines that the engine wrote."""
+        ...
+
+
+class JobRunner(QObject):
+    """Runs one job at a time on an engine that is started when it is first needed.
+
+    Signals arrive in the GUI thread and name the job first. A started job ends with exactly one
+    of ``succeeded`` (with the result's value), ``failed`` (with the exception) and ``cancelled``.
+    """
+
+    happened = Signal(object, object)
+    succeeded = Signal(object, object)
+    failed = Signal(object, object)
+    cancelled = Signal(object)
+
+    def __init__(self, make_engine: Callable[[], Engine], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._make_engine = make_engine
+        self._engine: Engine | None = None
+        self._worker: _EngineWorker | None = None
+        self._waiting: Job | None = None
+        self._is_closed = False
+
+    @property
+    def log_tail(self) -> str:
+        """The last lines that the engine wrote."""
+        return str(self._engine.log_tail) if self._engine is not None else ""
+
+    def start(self, job: Job) -> None:
+        """Start a job; one that is started while another runs waits for that one's end."""
+        if self._is_closed:
+            return
+        if self._worker is not None:
+            self._waiting = job
+            return
+        if self._engine is None:
+            self._engine = self._make_engine()
+        stop = Stop(self._engine)
+        worker: _EngineWorker = create_worker(
+            job_events,
+            self._engine,
+            job,
+            stop,
+            _start_thread=False,
+            _ignore_errors=True,
+            _worker_class=_EngineWorker,
+        )
+        worker.job = job
+        worker.stop = stop
+        worker.yielded.connect(self._on_event)
+        worker.returned.connect(self._on_returned)
+        worker.errored.connect(self._on_errored)
+        self._worker = worker
+        worker.start()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; ``cancelled`` follows once it has."""
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self.cancelled.emit(waiting)
+        elif self._worker is not None:
+            self._worker.quit()
+
+    def close(self) -> None:
+        """Stop everything and end the engine; nothing is reported any more."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._waiting = None
+        if self._worker is not None:
+            self._worker.stop.request()
+        if self._engine is not None:
+            self._engine.close()
+
+    def _on_event(self, event: Event) -> None:
+        if self._worker is not None and not self._is_closed:
+            self.happened.emit(self._worker.job, event)
+
+    def _on_returned(self, outcome: object) -> None:
+        if isinstance(outcome, Result):
+            self._end(self.succeeded, outcome.value)
+        else:
+            self._on_errored(outcome or HybridSegError("The engine gave no result; try again."))
+
+    def _on_errored(self, error: object) -> None:
+        if self._worker is not None and self._worker.stop.is_requested:
+            self._end(self.cancelled)
+        else:
+            self._end(self.failed, error)
+
+    def _end(self, signal: Any, *values: object) -> None:
+        worker, self._worker = self._worker, None
+        waiting, self._waiting = self._waiting, None
+        if worker is None or self._is_closed:
+            return
+        signal.emit(worker.job, *values)
+        if waiting is not None:
+            self.start(waiting)
+
+
+class Stop:
+    """A wish to end a job, that its thread and its engine both hear."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._event = threading.Event()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether the job is to end."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """End the job."""
+        self._event.set()
+        self._engine.cancel()
+
+
+class _EngineWorker(GeneratorWorker):
+    """A worker that ends its engine's job too when napari or the user asks it to quit."""
+
+    job: Job
+    stop: Stop
+
+    def quit(self) -> None:
+        """End the job; the thread follows as soon as the engine lets go."""
+        self.stop.request()
+
+
+def job_events(engine: Engine, job: Job, stop: Stop) -> Generator[Event, None, Result[Any] | None]:
+    """Pass a job's events on; runs in the worker's thread.
+
+    Progress that comes faster than an eye reads is left out, so that the GUI thread stays free.
+
+    Returns
+    -------
+    Result or None
+        The job's last event, if it came and nobody asked the job to stop.
+
+    Raises
+    ------
+    HybridSegError
+        As the job, or when it was asked to stop.
+    """
+    shown = 0.0
+    try:
+        for event in engine.run(job):
+            if stop.is_requested:
+                break
+            if isinstance(event, Result):
+                return event
+            now = time.monotonic()
+            if isinstance(event, Progress):
+                if event.done < event.total and now - shown < _SECONDS_BETWEEN_PROGRESS:
+                    continue
+                shown = now
+            yield event
+    except RuntimeError as error:
+        # superqt takes a RuntimeError for a deleted worker, and would tell nobody
+        raise HybridSegError(sentence_for(error)) from error
+    if stop.is_requested:
+        raise HybridSegError("The job was cancelled.")
+    return None

@@ -1,0 +1,76 @@
+"""Which layers can be a volume, a label map or a reference, and finding them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Image, Labels
+
+from napari_hybridseg.widgets.state import Choice
+
+_REFERENCE_WORDS = ("reference", "ground_truth", "groundtruth", "_gt", "label", "seg")
+
+
+class LayerBook:
+    """Follows a viewer's layer list.
+
+    Layers are named by their unique ids, so that renaming one is no change.
+    """
+
+    def __init__(self, viewer: Any, on_change: Callable[[], None]) -> None:
+        self._viewer = viewer
+        self._on_change = on_change
+        events = viewer.layers.events
+        for signal in (events.inserted, events.removed, events.renamed, events.reordered):
+            signal.connect(self._changed)
+
+    def close(self) -> None:
+        """Follow the layer list no longer."""
+        events = self._viewer.layers.events
+        for signal in (events.inserted, events.removed, events.renamed, events.reordered):
+            signal.disconnect(self._changed)
+
+    @property
+    def layers(self) -> list[Any]:
+        """All layers, the top one last."""
+        return list(self._viewer.layers)
+
+    def volumes(self) -> tuple[Choice, ...]:
+        """List the image layers that have three axes, the top one first."""
+        return tuple(
+            Choice(key_of(layer), layer.name)
+            for layer in reversed(self.layers)
+            if isinstance(layer, Image) and layer.ndim >= 3 and not layer.rgb
+        )
+
+    def label_maps(self) -> tuple[Choice, ...]:
+        """List the Labels layers that have three axes, the top one first."""
+        return tuple(
+            Choice(key_of(layer), layer.name)
+            for layer in reversed(self.layers)
+            if isinstance(layer, Labels) and layer.ndim == 3
+        )
+
+    def find(self, key: str) -> Any | None:
+        """Give the layer of an id, or None if it is gone."""
+        return next((layer for layer in self.layers if key_of(layer) == key), None)
+
+    def likely_reference(self, volume: str) -> str:
+        """Guess which layer is the reference of a volume, by its name; empty if none is."""
+        layer = self.find(volume)
+        if layer is None:
+            return ""
+        for choice in self.label_maps():
+            rest = choice.text.removeprefix(layer.name).lower()
+            if rest != choice.text.lower() and any(word in rest for word in _REFERENCE_WORDS):
+                return choice.key
+        return ""
+
+    def _changed(self, event: Any = None) -> None:
+        self._on_change()
+
+
+def key_of(layer: Any) -> str:
+    """Give the id of a layer, which stays when it is renamed."""
+    return str(layer.unique_id)

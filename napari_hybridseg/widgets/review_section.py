@@ -1,0 +1,142 @@
+"""How good a label map is, against a reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hybridseg.atomic import WriteError, write_text
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.widgets.inputs import ChoiceBox, Line
+from napari_hybridseg.widgets.run_button import RunButton
+from napari_hybridseg.widgets.score_table import ScoreTable
+from napari_hybridseg.widgets.settings import Settings
+from napari_hybridseg.widgets.state import Choice, FaceState, Task, why_not_score
+
+_NONE = Choice("", "none")
+_NO_SCORES = "There are no scores yet."
+
+
+class ReviewSection(QWidget):
+    """What is compared with what, the scores, and taking them along."""
+
+    label_map_chosen = Signal(str)
+    reference_chosen = Signal(str)
+    told = Signal(str)
+
+    def __init__(self, state: FaceState, settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = state
+        self._settings = settings
+        self.label_map = ChoiceBox()
+        self.reference = ChoiceBox()
+        self.hint = Line()
+        self.table = ScoreTable()
+        self.notes = Line("quiet")
+        self.copy_button = QPushButton("Copy")
+        self.csv_button = QPushButton("CSV…")
+        help_text = "Compare the label map with the reference: Dice, HD95, volumes."
+        self.button = RunButton("Score", help_text, Task.SCORE)
+        self._lay_out()
+        self.label_map.chosen.connect(self.label_map_chosen)
+        self.reference.chosen.connect(self.reference_chosen)
+        self.copy_button.clicked.connect(self.copy)
+        self.csv_button.clicked.connect(self._ask_for_file)
+        events = state.events
+        for signal in (events.label_maps, events.label_map, events.reference, events.phase):
+            signal.connect(self.refresh)
+        for signal in (events.score, events.score_is_stale):
+            signal.connect(self.refresh_scores)
+        self.refresh()
+        self.refresh_scores()
+
+    def refresh(self) -> None:
+        """Show what is compared, and whether it can be."""
+        state = self._state
+        for box, key in ((self.label_map, state.label_map), (self.reference, state.reference)):
+            box.show_choices([_NONE, *state.label_maps], key)
+            box.setEnabled(bool(state.label_maps))
+            if not state.label_maps:
+                box.setToolTip("There is no label map yet: segment a volume, or open one.")
+        reason = why_not_score(state)
+        self.button.show_state(state, reason)
+        self.hint.show_text("" if state.phase.is_busy else reason)
+
+    def refresh_scores(self) -> None:
+        """Show the scores."""
+        score = self._state.score
+        self.table.setVisible(score is not None)
+        self.table.show_report(
+            score.report if score else None, score.scheme if score else LabelScheme()
+        )
+        for button, purpose in (
+            (self.copy_button, "Copy the table, to paste it into a spreadsheet."),
+            (self.csv_button, "Save every number as a CSV file."),
+        ):
+            button.setEnabled(score is not None)
+            button.setToolTip(purpose if score else _NO_SCORES)
+        if score is None:
+            self.notes.show_text("")
+            return
+        lines = [
+            f"{score.label_map} against {score.reference}; HD95 by the "
+            f"{score.report.convention} convention.",
+            *score.report.notes,
+        ]
+        if self._state.score_is_stale:
+            lines.insert(0, "Edited since; score again to see the change.")
+        self.notes.show_text("\n".join(lines), "warning" if self._state.score_is_stale else "quiet")
+
+    def copy(self) -> None:
+        """Put the table as it stands onto the clipboard."""
+        rows = self.table.scores.texts()
+        QApplication.clipboard().setText("\n".join("\t".join(row) for row in rows))
+        self.told.emit("The scores are on the clipboard.")
+
+    def save(self, path: Path) -> None:
+        """Write every number to a CSV file."""
+        if self._state.score is None:
+            return
+        try:  # the dialog has asked already whether a file may be replaced
+            write_text(path, self._state.score.report.to_csv(), overwrite=True)
+        except WriteError as error:
+            self.told.emit(str(error))
+        else:
+            self.told.emit(f"The scores are in {path}.")
+
+    def _ask_for_file(self) -> None:
+        folder = Path(self._settings.folder("scores"))
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save the scores", str(folder / "scores.csv"), "CSV (*.csv)"
+        )
+        if name:
+            path = Path(name) if Path(name).suffix else Path(name).with_suffix(".csv")
+            self._settings.set_folder("scores", path.parent)
+            self.save(path)
+
+    def _lay_out(self) -> None:
+        choices = QFormLayout()
+        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        choices.addRow("Label map", self.label_map)
+        choices.addRow("Reference", self.reference)
+        bottom = QHBoxLayout()
+        bottom.addWidget(self.copy_button)
+        bottom.addWidget(self.csv_button)
+        bottom.addStretch(1)
+        bottom.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(choices)
+        for widget in (self.hint, self.table, self.notes):
+            layout.addWidget(widget)
+        layout.addLayout(bottom)

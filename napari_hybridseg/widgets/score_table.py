@@ -1,0 +1,235 @@
+"""Scores as a table: an organ a row, the mean always at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
+from qtpy.QtGui import QColor, QFont, QFontMetrics, QResizeEvent
+from qtpy.QtWidgets import QAbstractItemView, QSizePolicy, QTableView, QWidget
+
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.metrics.scores import OrganScore, ScoreReport
+
+NOTHING = "–"
+_VISIBLE_ROWS = 14
+
+
+class Column(NamedTuple):
+    """A column of the table: its title, what it means, its value for an organ and the mean."""
+
+    title: str
+    help_text: str
+    value: Callable[[OrganScore], Any]
+    mean: Callable[[ScoreReport], Any]
+    digits: int = 2
+    signed: bool = False
+
+
+COLUMNS = (
+    Column("Organ", "", lambda o: o.name, lambda r: "mean"),
+    Column(
+        "Dice",
+        "Overlap with the reference: 0 is none, 1 is perfect.",
+        lambda o: o.dice,
+        lambda r: r.mean_dice,
+        digits=3,
+    ),
+    Column(
+        "HD95\nmm",
+        "95th percentile of the distances between the two borders, in millimetres "
+        "(convention: {convention}).",
+        lambda o: o.hd95_mm,
+        lambda r: r.mean_hd95_mm,
+    ),
+    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, lambda r: None, digits=1),
+    Column(
+        "Δ\nmL",
+        "Volume in the label map minus volume in the reference.",
+        lambda o: o.volume_difference_ml,
+        lambda r: None,
+        digits=1,
+        signed=True,
+    ),
+)
+_DICE = 1
+
+
+class ScoreModel(QAbstractTableModel):
+    """A report's rows; sorts by number and keeps the mean last."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._report: ScoreReport | None = None
+        self._scheme = LabelScheme()
+        self._organs: list[OrganScore] = []
+
+    def show_report(self, report: ScoreReport | None, scheme: LabelScheme) -> None:
+        """Show a report, in its own order."""
+        self.beginResetModel()
+        self._report = report
+        self._scheme = scheme
+        self._organs = list(report.organs) if report else []
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:
+        """Give the number of organs, and one for the mean."""
+        return len(self._organs) + 1 if self._report else 0
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:
+        """Give the number of columns."""
+        return len(COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Give what a cell shows."""
+        if self._report is None:
+            return None
+        row, column = index.row(), index.column()
+        organ = self._organs[row] if row < len(self._organs) else None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(organ, column)
+        if role == Qt.ItemDataRole.SizeHintRole and self.is_remark(row) and column == _DICE:
+            return QSize(0, 0)  # it has the next column's room too
+        if role == Qt.ItemDataRole.TextAlignmentRole and self.is_remark(row) and column == _DICE:
+            return Qt.AlignmentFlag.AlignCenter
+        if role == Qt.ItemDataRole.TextAlignmentRole and column:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Qt.ItemDataRole.DecorationRole and column == 0 and organ:
+            return QColor(self._scheme.organ(organ.label).colour)
+        if role == Qt.ItemDataRole.FontRole and organ is None:
+            font = QFont()
+            font.setBold(True)
+            return font
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tooltip(organ, column)
+        return None
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Give the titles, and what they mean as tooltips."""
+        if orientation == Qt.Orientation.Vertical:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section].title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            convention = self._report.convention if self._report else NOTHING
+            return COLUMNS[section].help_text.format(convention=convention)
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; cells without a number come last either way."""
+        value = COLUMNS[column].value
+        known = [organ for organ in self._organs if value(organ) is not None]
+        unknown = [organ for organ in self._organs if value(organ) is None]
+        self.layoutAboutToBeChanged.emit()
+        known.sort(key=value, reverse=order == Qt.SortOrder.DescendingOrder)
+        self._organs = [*known, *unknown]
+        self.layoutChanged.emit()
+
+    def is_remark(self, row: int) -> bool:
+        """Whether a row says in words why it has no Dice and no distance."""
+        return row < len(self._organs) and self._organs[row].status != "scored"
+
+    def texts(self) -> list[list[str]]:
+        """Give the table as it stands, titles first."""
+        rows = [[column.title.replace("\n", " ") for column in COLUMNS]]
+        for organ in (*self._organs, None) if self._report else ():
+            rows.append([self._text(organ, column) for column in range(len(COLUMNS))])
+        return rows
+
+    def _text(self, organ: OrganScore | None, number: int) -> str:
+        assert self._report is not None
+        column = COLUMNS[number]
+        value = column.value(organ) if organ else column.mean(self._report)
+        if organ and number == _DICE and organ.status != "scored":
+            return organ.status
+        if value is None:
+            return NOTHING if organ or number <= 2 else ""
+        if isinstance(value, str):
+            return value
+        return f"{value:{'+' if column.signed else ''}.{column.digits}f}"
+
+    def _tooltip(self, organ: OrganScore | None, column: int) -> str:
+        if organ and organ.status != "scored":
+            return _STATUS_HELP[organ.status]
+        if organ and column == 0:
+            return organ.name
+        convention = self._report.convention if self._report else NOTHING
+        return COLUMNS[column].help_text.format(convention=convention)
+
+
+_STATUS_HELP = {
+    "missed": "The reference has this organ, the label map does not; Dice counts as 0.",
+    "not in reference": "The label map has this organ, the reference does not; Dice counts as 0.",
+    "absent in both": "Neither map has this organ; it is left out of the mean.",
+}
+
+
+class ScoreTable(QTableView):
+    """Shows a score; as high as its rows, up to a limit."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.scores = ScoreModel(self)
+        self.setModel(self.scores)
+        self.setSortingEnabled(True)
+        self.setAlternatingRowColors(True)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setWordWrap(False)
+        self.setShowGrid(False)
+        self.verticalHeader().hide()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        header = self.horizontalHeader()
+        header.setStretchLastSection(False)
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.scores.layoutChanged.connect(self._join_cells)
+
+    def show_report(self, report: ScoreReport | None, scheme: LabelScheme) -> None:
+        """Show a report, or nothing."""
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.scores.show_report(report, scheme)
+        self._join_cells()
+        self.resizeRowsToContents()
+        self._share_width()
+        self.updateGeometry()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep all columns in sight."""
+        super().resizeEvent(event)
+        self._share_width()
+
+    def _share_width(self) -> None:
+        """Give the numbers what they need and the names the rest."""
+        for column in range(1, len(COLUMNS)):
+            self.setColumnWidth(column, self._width_of(column))
+        rest = self.viewport().width() - sum(map(self.columnWidth, range(1, len(COLUMNS))))
+        self.setColumnWidth(0, max(rest, self.fontMetrics().averageCharWidth() * 14))
+
+    def _width_of(self, column: int) -> int:
+        # Qt's own answer takes a title of two lines for one
+        font = self.font()
+        font.setBold(True)
+        metrics = QFontMetrics(font)
+        texts = COLUMNS[column].title.split("\n")
+        texts += [row[column] for row in self.scores.texts()[1:] if row[column] not in _STATUS_HELP]
+        return max(map(metrics.horizontalAdvance, texts)) + metrics.averageCharWidth() * 2
+
+    def _join_cells(self) -> None:
+        self.clearSpans()
+        for row in range(self.scores.rowCount()):
+            if self.scores.is_remark(row):
+                self.setSpan(row, _DICE, 1, 2)
+
+    def sizeHint(self) -> QSize:
+        """Give a height that shows the rows."""
+        rows = range(min(self.scores.rowCount(), _VISIBLE_ROWS))
+        height = sum(self.rowHeight(row) for row in rows)
+        height += self.horizontalHeader().sizeHint().height() + 2 * self.frameWidth()
+        if self.horizontalScrollBar().maximum():
+            height += self.horizontalScrollBar().sizeHint().height()
+        return QSize(super().sizeHint().width(), height)
+
+    minimumSizeHint = sizeHint

@@ -1,0 +1,84 @@
+"""Running the checkpoint on the volume."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_hybridseg.widgets.inputs import ChoiceBox, Fold, Line
+from napari_hybridseg.widgets.options_form import OptionsForm
+from napari_hybridseg.widgets.presets import QUALITY_HELP, Quality
+from napari_hybridseg.widgets.run_button import RunButton
+from napari_hybridseg.widgets.state import (
+    Choice,
+    FaceState,
+    Task,
+    fit_warning,
+    why_not_segment,
+)
+
+
+class SegmentSection(QWidget):
+    """Device, quality, the other options, and the button."""
+
+    device_chosen = Signal(str)
+    quality_chosen = Signal(object)
+    options_chosen = Signal(object)
+
+    def __init__(self, state: FaceState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._state = state
+        self.device = ChoiceBox()
+        self.quality = ChoiceBox()
+        self.more = Fold("More options")
+        self.form = OptionsForm(state.options, leave_out=("device",))
+        self.more.body.addWidget(self.form)
+        self.warning = Line("warning")
+        self.hint = Line()
+        self.button = RunButton("Segment", "Name the organs in this volume.", Task.SEGMENT)
+        self._lay_out()
+        self.device.chosen.connect(self.device_chosen)
+        self.quality.chosen.connect(lambda key: self.quality_chosen.emit(Quality(key)))
+        self.form.changed.connect(self.options_chosen)
+        events = state.events
+        for signal in (events.options, events.quality, events.devices):
+            signal.connect(self.refresh_options)
+        for signal in (events.phase, events.volume_facts, events.checkpoint, events.volume):
+            signal.connect(self.refresh_button)
+        self.refresh_options()
+        self.refresh_button()
+
+    def refresh_options(self) -> None:
+        """Show what is chosen."""
+        state = self._state
+        devices = list(state.devices)
+        if state.options.device not in {choice.key for choice in devices}:
+            devices.append(Choice(state.options.device, state.options.device))
+        self.device.show_choices(devices, state.options.device)
+        shown = [q for q in Quality if q is not Quality.CUSTOM or state.quality is Quality.CUSTOM]
+        self.quality.show_choices([Choice(q.value, q.value) for q in shown], state.quality.value)
+        self.quality.setToolTip(QUALITY_HELP[state.quality])
+        self.form.show_options(state.options)
+
+    def refresh_button(self) -> None:
+        """Show whether a run can start."""
+        reason = why_not_segment(self._state)
+        self.button.show_state(self._state, reason)
+        is_busy = self._state.phase.is_busy
+        self.hint.show_text("" if is_busy else reason)
+        self.warning.show_text("" if reason else fit_warning(self._state))
+
+    def _lay_out(self) -> None:
+        choices = QFormLayout()
+        choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        choices.addRow("Device", self.device)
+        choices.addRow("Quality", self.quality)
+        bottom = QHBoxLayout()
+        bottom.addStretch(1)
+        bottom.addWidget(self.button)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(choices)
+        for widget in (self.more, self.warning, self.hint):
+            layout.addWidget(widget)
+        layout.addLayout(bottom)

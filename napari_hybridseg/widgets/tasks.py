@@ -1,0 +1,123 @@
+"""What the face asks of the engine, and what becomes of the answer.
+
+A task is prepared from layers in the GUI thread and holds plain arrays and options from then on.
+Its result goes to what it was started on, whatever is chosen, moved or removed meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.metrics.scores import ScoreReport
+from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.layer_book import LayerBook, key_of
+from napari_hybridseg.widgets.layer_data import (
+    is_untouched,
+    label_map_of_layer,
+    placement_of,
+    result_layer,
+    scheme_of,
+    volume_of_layer,
+)
+from napari_hybridseg.widgets.layer_geometry import LayerGrid, grid_of_layer, plain_metadata
+from napari_hybridseg.widgets.state import CheckpointFacts, Score
+
+
+@dataclass(frozen=True)
+class SegmentTask:
+    """One run of a checkpoint on a volume."""
+
+    job: SegmentJob
+    volume_key: str
+    volume_name: str
+    checkpoint: str
+    grid: LayerGrid
+    placement: dict[str, Any]
+
+    @classmethod
+    def prepare(
+        cls, layer: Any, book: LayerBook, checkpoint: CheckpointFacts, options: SegmentOptions
+    ) -> SegmentTask:
+        """Take from a layer what a run needs.
+
+        Raises
+        ------
+        LayerError
+            If the layer is no volume.
+        """
+        volume = volume_of_layer(layer, book.layers)
+        return cls(
+            job=SegmentJob(volume=volume, checkpoint=checkpoint.path, options=options),
+            volume_key=key_of(layer),
+            volume_name=layer.name,
+            checkpoint=checkpoint.card.name if checkpoint.card else checkpoint.path.stem,
+            grid=grid_of_layer(layer, book.layers),
+            placement=placement_of(layer),
+        )
+
+    def show(self, viewer: Any, book: LayerBook, label_map: LabelMap) -> Any:
+        """Add the result above its volume and give its layer.
+
+        An earlier result of the same volume and checkpoint makes room, unless someone painted
+        in it.
+        """
+        for layer in results_of(book, self.volume_key):
+            made_with = plain_metadata({"metadata": layer.metadata}).get("checkpoint")
+            if made_with == self.checkpoint and is_untouched(layer):
+                viewer.layers.remove(layer.name)
+        data, attributes, _ = result_layer(
+            label_map,
+            self.grid,
+            self.placement,
+            name=f"{self.volume_name} · {self.checkpoint}",
+            made_from={"volume": self.volume_key, "checkpoint": self.checkpoint},
+        )
+        return viewer.add_labels(data, **attributes)
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """One comparison of a label map with a reference."""
+
+    job: ScoreJob
+    label_map_key: str
+    label_map_name: str
+    reference_name: str
+
+    @classmethod
+    def prepare(cls, label_map: Any, reference: Any, book: LayerBook) -> ScoreTask:
+        """Take snapshots of two Labels layers; one without names gets the other's.
+
+        Raises
+        ------
+        LayerError
+            If a layer is no label map.
+        """
+        compared = label_map_of_layer(label_map, book.layers)
+        truth = label_map_of_layer(reference, book.layers)
+        if scheme_of({"metadata": label_map.metadata}) is None:
+            compared = replace(compared, scheme=truth.scheme)
+        elif scheme_of({"metadata": reference.metadata}) is None:
+            truth = replace(truth, scheme=compared.scheme)
+        return cls(
+            job=ScoreJob(prediction=compared, reference=truth),
+            label_map_key=key_of(label_map),
+            label_map_name=label_map.name,
+            reference_name=reference.name,
+        )
+
+    def finish(self, report: ScoreReport) -> Score:
+        """Say what was compared with what."""
+        return Score(report, self.label_map_name, self.reference_name, self.job.prediction.scheme)
+
+
+def results_of(book: LayerBook, volume_key: str) -> list[Any]:
+    """Give the result layers of a volume, the newest last."""
+    return [
+        layer
+        for layer in book.layers
+        if plain_metadata({"metadata": layer.metadata}).get("volume") == volume_key
+    ]

@@ -1,0 +1,163 @@
+"""A viewer to test in, and an engine that does what a test tells it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hybridseg.engine import DevicesJob, JobCancelled
+from napari_hybridseg.engine.jobs import DeviceReport, Job, ScoreJob, SegmentJob
+from napari_hybridseg.events import Event, Progress, Result
+from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.model_card import ModelCard, WindowDefaults
+from napari_hybridseg.volume import LabelMap, Volume
+
+SCHEME = LabelScheme.from_names({1: "liver", 2: "spleen"}, "test")
+
+
+def has_display() -> bool:
+    """Say whether windows can be opened here."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="needs a display; run it under xvfb-run, as `make test` does")
+    for item in items:
+        if "make_napari_viewer_proxy" in getattr(item, "fixturenames", ()) and not has_display():
+            item.add_marker(skip)
+
+
+class FakeEngine:
+    """Runs a script of events instead of a network.
+
+    ``gate`` holds the job until a test lets it go on or cancels it.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+        self.notes: tuple[Event, ...] = ()
+        self.is_closed = False
+        self._cancel = threading.Event()
+
+    def run(self, job: Job) -> Iterator[Event]:
+        self._cancel.clear()
+        if isinstance(job, DevicesJob):
+            yield Result(
+                DeviceReport(devices={"cpu": "CPU, 2 cores"}, threads=1, torch_version="0")
+            )
+            return
+        self.jobs.append(job)
+        yield Progress("Segmenting", 1, 4, eta_s=12.0)
+        yield from self.notes
+        while not self.gate.wait(0.005):
+            if self._cancel.is_set():
+                raise JobCancelled("The job was cancelled.")
+        if self.failure is not None:
+            raise self.failure
+        yield Result(self._answer(job))
+
+    def cancel(self) -> None:
+        self._cancel.set()
+
+    def close(self) -> None:
+        self.is_closed = True
+        self._cancel.set()
+
+    @property
+    def log_tail(self) -> str:
+        return "engine says hello"
+
+    def _answer(self, job: Job) -> object:
+        if isinstance(job, SegmentJob):
+            volume = job.volume
+            labels = (volume.array[0] > 0).astype(np.uint8)
+            return LabelMap(volume.geometry, volume.source, labels, SCHEME)
+        if isinstance(job, ScoreJob):
+            from napari_hybridseg.metrics import score
+
+            return score(job.prediction, job.reference)
+        raise AssertionError(job)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    """Put a fake engine behind the panel."""
+    fake = FakeEngine()
+    monkeypatch.setattr("napari_hybridseg.widgets.dock.start_engine", lambda: fake)
+    return fake
+
+
+@pytest.fixture(autouse=True)
+def settings_of_its_own(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keep a test's choices out of the user's settings, and the user's out of the test."""
+    from qtpy.QtCore import QSettings
+
+    path = str(tmp_path_factory.mktemp("settings") / "settings.ini")
+    monkeypatch.setattr(
+        "napari_hybridseg.widgets.settings.QSettings",
+        lambda *_: QSettings(path, QSettings.Format.IniFormat),
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_checkpoints_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start without checkpoints, whatever is installed."""
+    monkeypatch.setattr("napari_hybridseg.widgets.controller.find_checkpoints", list)
+
+
+@pytest.fixture(scope="session")
+def card() -> ModelCard:
+    return ModelCard(
+        name="test-unet",
+        architecture="unet",
+        labels=SCHEME,
+        modality="CT",
+        windows=WindowDefaults(size=(8, 8, 8)),
+        licence="CC0-1.0",
+    )
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a checkpoint file that can be described (its weights are of no network)."""
+    import torch
+
+    from napari_hybridseg.checkpoint import save_checkpoint
+
+    path = tmp_path_factory.mktemp("checkpoints") / "test-unet.safetensors"
+    save_checkpoint(path, {"weight": torch.zeros(3)}, card)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_volume() -> Callable[..., Volume]:
+    """Give a maker of small volumes on any grid, bright on the patient's left."""
+
+    def make(
+        direction: np.ndarray | None = None,
+        spacing: tuple[float, float, float] = (1.0, 2.0, 3.0),
+        origin: tuple[float, float, float] = (-10.0, 20.0, 35.0),
+        name: str = "scan",
+    ) -> Volume:
+        from napari_hybridseg.formats import StoredImage
+
+        cosines = np.eye(3) if direction is None else direction
+        grid = Geometry((6, 5, 4), spacing, origin, tuple(np.ravel(cosines)))
+        index = np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), -1)
+        left = grid.world(index)[..., 0]
+        array = (left - left.mean()).astype(np.float32)[None]
+        return Volume.from_stored(StoredImage(array, grid, modality="CT"), name)
+
+    return make

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import npe2
+import numpy as np
+import pytest
+
+from napari_hybridseg.formats import FormatError, read_image, write_image
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.volume import LabelMap, Volume, load_label_map
+from napari_hybridseg.widgets.layer_data import label_map_layer
+from napari_hybridseg.widgets.readers import get_reader, read_files
+
+SCHEME = LabelScheme.from_names({1: "liver", 3: "spleen"})
+PLUGIN = "napari-hybridseg"
+
+
+@pytest.fixture(autouse=True)
+def plugins_known() -> None:
+    npe2.PluginManager.instance().discover()
+
+
+@pytest.fixture
+def label_map(make_volume) -> LabelMap:
+    tilt = np.array([[0, 0.6, 0.8], [1, 0, 0], [0, 0.8, -0.6]])
+    volume: Volume = make_volume(tilt)
+    array = (np.arange(volume.array[0].size).reshape(volume.geometry.shape) % 4).astype(np.uint8)
+    array[array == 2] = 0
+    return LabelMap(volume.geometry, volume.source, array, SCHEME, "truth")
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd"])
+def test_labels_go_through_npe2_and_back_onto_the_same_grid(label_map, tmp_path, ending):
+    path = str(tmp_path / f"liver_reference{ending}")
+    written = npe2.write(path, [label_map_layer(label_map)], plugin_name=PLUGIN)
+    assert written == [path]
+    stored = read_image(tmp_path / f"liver_reference{ending}")
+    assert stored.geometry.same_grid(label_map.source, 1e-5)
+    ((data, attributes, kind),) = npe2.read([path], stack=False, plugin_name=PLUGIN)
+    assert kind == "labels"
+    assert np.array_equal(data, label_map_layer(label_map)[0])
+    if ending == ".seg.nrrd":
+        assert attributes["metadata"]["hybridseg"]["scheme"] == SCHEME.model_dump(mode="json") | {
+            "name": attributes["metadata"]["hybridseg"]["scheme"]["name"]
+        }
+
+
+def test_saving_over_a_file_replaces_it(label_map, tmp_path):
+    path = tmp_path / "labels.nii.gz"
+    for _ in range(2):
+        npe2.write(str(path), [label_map_layer(label_map)], plugin_name=PLUGIN)
+    assert np.array_equal(load_label_map(path).array, label_map.array)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("case_reference", "labels"), ("case-seg", "labels"), ("case", "image"), ("label_1", "image")],
+)
+def test_a_file_of_numbers_opens_as_labels_if_it_is_called_so(label_map, tmp_path, name, kind):
+    path = tmp_path / f"{name}.nii.gz"
+    write_image(path, label_map.to_source(label_map.array), label_map.source)
+    ((_, _, opened),) = read_files(str(path))
+    assert opened == kind
+
+
+def test_other_files_are_left_to_others_and_bad_ones_say_why(tmp_path):
+    assert get_reader("photo.png") is None
+    assert get_reader(["a.nii.gz", "photo.png"]) is None
+    bad = tmp_path / "cut.nii.gz"
+    bad.write_bytes(b"\x1f\x8b" + b"0" * 100)
+    reader = get_reader(str(bad))
+    assert reader is not None
+    with pytest.raises(FormatError):
+        reader(str(bad))

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.widgets.options_form import FROM_CARD, OptionsForm
+
+
+@pytest.fixture
+def form(qtbot) -> OptionsForm:
+    form = OptionsForm(SegmentOptions(), leave_out=("device",))
+    qtbot.addWidget(form)
+    return form
+
+
+def test_every_option_has_a_field_with_its_description(form):
+    assert set(form.fields) == set(SegmentOptions.model_fields) - {"device"}
+    for name, field in form.fields.items():
+        assert field.widget.toolTip() == SegmentOptions.model_fields[name].description
+
+
+def test_none_reads_from_the_card_and_survives(form, qtbot):
+    assert form.fields["overlap"].widget.text() == FROM_CARD
+    assert form.fields["importance"].widget.currentText() == FROM_CARD
+    with qtbot.waitSignal(form.changed) as signal:
+        form.fields["tta"].widget.click()
+    assert signal.args == [SegmentOptions(tta=True)]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.95])
+def test_numbers_come_back_as_they_were_put_in(form, qtbot, value):
+    form.show_options(SegmentOptions(overlap=value))
+    assert form.fields["overlap"].value() == value
+    with qtbot.waitSignal(form.changed) as signal:
+        form.fields["threads"].widget.setValue(3)
+    assert signal.args == [SegmentOptions(overlap=value, threads=3)]
+
+
+def test_showing_options_is_no_choice(form, qtbot):
+    with qtbot.assertNotEmitted(form.changed):
+        form.show_options(SegmentOptions(overlap=0.3, importance="constant", tta=True))

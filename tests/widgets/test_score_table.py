@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.metrics import OrganScore, ScoreReport
+from napari_hybridseg.widgets.score_table import COLUMNS, ScoreTable
+
+DICE, HD95 = 1, 2
+SCHEME = LabelScheme.from_names({1: "liver", 2: "spleen", 3: "aorta", 4: "stomach"})
+
+
+def organ(label: int, status: str, dice: float | None, hd95: float | None) -> OrganScore:
+    name = SCHEME.organ(label).name
+    return OrganScore(
+        label=label,
+        name=name,
+        status=status,
+        dice=dice,
+        hd95_mm=hd95,
+        volume_ml=label * 100,
+        reference_volume_ml=120,
+    )
+
+
+@pytest.fixture
+def table(qtbot) -> ScoreTable:
+    report = ScoreReport(
+        organs=(
+            organ(1, "scored", 0.9, 10.5),
+            organ(2, "scored", 0.95, 9.25),
+            organ(3, "missed", 0.0, None),
+            organ(4, "absent in both", None, None),
+        ),
+        convention="monai",
+        tolerance_mm=1,
+    )
+    table = ScoreTable()
+    qtbot.addWidget(table)
+    table.show_report(report, SCHEME)
+    return table
+
+
+def column(table: ScoreTable, number: int) -> list[str]:
+    return [row[number] for row in table.scores.texts()[1:]]
+
+
+def test_every_number_is_named_and_empties_are_said(table):
+    titles, *rows = table.scores.texts()
+    assert titles == ["Organ", "Dice", "HD95 mm", "Volume mL", "Δ mL"]
+    assert rows[0] == ["liver", "0.900", "10.50", "100.0", "-20.0"]
+    assert rows[2][:3] == ["aorta", "missed", "–"]
+    assert rows[3][:3] == ["stomach", "absent in both", "–"]
+    assert rows[4][:3] == ["mean", "0.617", "9.88"]
+
+
+def test_sorting_is_by_number_and_the_mean_stays_last(table):
+    table.sortByColumn(HD95, Qt.SortOrder.AscendingOrder)
+    assert column(table, HD95) == ["9.25", "10.50", "–", "–", "9.88"]
+    table.sortByColumn(HD95, Qt.SortOrder.DescendingOrder)
+    assert column(table, HD95) == ["10.50", "9.25", "–", "–", "9.88"]
+    table.sortByColumn(DICE, Qt.SortOrder.AscendingOrder)
+    assert column(table, 0) == ["aorta", "liver", "spleen", "stomach", "mean"]
+    table.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+    assert column(table, 0) == ["aorta", "liver", "spleen", "stomach", "mean"]
+
+
+def test_organs_carry_their_colour_and_hd95_its_convention(table):
+    swatch = table.scores.index(1, 0).data(Qt.ItemDataRole.DecorationRole)
+    assert swatch.name() == SCHEME.organ(2).colour
+    header = table.scores.headerData(HD95, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
+    assert "monai" in header
+    assert all(entry.help_text for entry in COLUMNS[1:])
