@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from napari_hybridseg.errors import HybridSegError
+
+_LONGEST_ENDING = 100
 
 
 class WriteError(HybridSegError):
@@ -19,8 +22,9 @@ class WriteError(HybridSegError):
 def atomic_path(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; put it in place when all went well.
 
-    The temporary file keeps ``path``'s name as its ending, so writers that look at the
-    extension work. On any failure it is removed and ``path`` stays as it was.
+    The temporary file is hidden and keeps ``path``'s name as its ending, so writers that look at
+    the extension work. On any failure it is removed and ``path`` stays as it was. A symbolic
+    link is written through, not replaced.
 
     Raises
     ------
@@ -28,27 +32,26 @@ def atomic_path(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         If the folder is missing or not writable, the disk is full, or the file exists already
         and ``overwrite`` is not given.
     """
-    path = Path(path)
     refuse_existing(path, overwrite)
-    if not path.parent.is_dir():
-        raise WriteError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".", suffix=f".tmp-{path.name}", dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise WriteError(f"{path} cannot be written: {error.strerror}.") from error
-    temporary = Path(name)
-    try:
-        temporary.chmod(0o666 & ~_umask())
+        target = Path(path).resolve()
+        if not target.parent.is_dir():
+            raise WriteError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+        ending = target.name[-_LONGEST_ENDING:]
+        temporary = target.with_name(f".{secrets.token_hex(6)}.tmp-{ending}")
+        temporary.touch(exist_ok=False)
         yield temporary
         _flush_to_disk(temporary)
         refuse_existing(path, overwrite)
-        os.replace(temporary, path)
-        _flush_to_disk(path.parent)
+        os.replace(temporary, target)
+        _flush_to_disk(target.parent)
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:
@@ -59,14 +62,27 @@ def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raise if the file is there and may not be replaced."""
-    if Path(path).exists() and not overwrite:
+    if not overwrite and os.path.exists(path):
         raise WriteError(f"{path} exists already; choose another name or allow overwriting.")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def refuse_unwritable(path: Path, overwrite: bool) -> None:
+    """Raise if ``path`` could not be written later: ask before long work, not after it.
+
+    Raises
+    ------
+    WriteError
+        If the file is there and may not be replaced, or a new one cannot be made in its folder.
+    """
+    refuse_existing(path, overwrite)
+    try:
+        target = Path(path).resolve()
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def _flush_to_disk(path: Path) -> None:

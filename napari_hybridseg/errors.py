@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class HybridSegError(Exception):
     """A failure whose message is one clear sentence: what is wrong, with what, what to do."""
+
+
+def first_problem(error: ValidationError) -> str:
+    """Give the first of pydantic's complaints as a part of a sentence: what, and why not."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{place!r}: {reason}" if place else reason

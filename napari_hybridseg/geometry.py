@@ -20,6 +20,7 @@ Triple = tuple[float, float, float]
 ArrayType = TypeVar("ArrayType", bound=np.ndarray)
 
 ORTHONORMAL_TOLERANCE = 1e-4
+_TOUCHING = 1e-6  # of a voxel: what two boxes side by side may seem to share by rounding
 _AXIS_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
@@ -165,7 +166,7 @@ class Geometry:
     def to_axis_codes(self, codes: str = "LPS") -> Reorientation:
         """Give the reorientation after which ``axis_codes`` is ``codes``, e.g. ``"RAS"``."""
         letters = {letter: (axis, way) for axis in range(3) for way, letter in _ways(axis)}
-        if sorted(letters[c][0] for c in codes if c in letters) != [0, 1, 2]:
+        if len(codes) != 3 or {letters[c][0] for c in codes if c in letters} != {0, 1, 2}:
             raise GeometryError(f"{codes!r} is no orientation; give three letters such as 'LPS'.")
         cosines = self.direction_matrix
         world_axes = _world_axis_of_index_axis(cosines)
@@ -200,6 +201,8 @@ class Geometry:
         The box is the outer faces of the voxels. It is divided into a whole number of voxels (at
         least one), so the spacing that comes out may differ a little from the one asked for.
         """
+        if not (np.isfinite(spacing).all() and min(spacing) > 0):
+            raise GeometryError(f"A spacing of {tuple(spacing)} mm is not possible.")
         extent = np.asarray(self.size) * np.asarray(self.spacing)
         size = np.maximum(np.rint(extent / np.asarray(spacing)), 1).astype(int)
         return self.with_shape(tuple(int(n) for n in size[::-1]))
@@ -216,8 +219,8 @@ class Geometry:
     def same_grid(self, other: Geometry, tolerance: float = 1e-3) -> bool:
         """Say whether two grids have the same voxels.
 
-        ``tolerance`` is the farthest that any corner may be off, as a part of the smallest voxel
-        edge.
+        ``tolerance`` is the farthest that any corner of the box may be off, as a part of the
+        smallest voxel edge.
         """
         if self.size != other.size:
             return False
@@ -225,10 +228,13 @@ class Geometry:
         return bool(distance <= tolerance * min(self.spacing))
 
     def overlaps(self, other: Geometry) -> bool:
-        """Say whether the two grids' boxes, in ``other``'s axes, share any space."""
+        """Say whether the two grids' boxes, in ``other``'s axes, share any space.
+
+        Boxes that only touch share none.
+        """
         corners = other.index(self._corners())
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        return bool((high >= -0.5).all() and (low <= np.asarray(other.shape) - 0.5).all())
+        low, high = corners.min(axis=0) + _TOUCHING, corners.max(axis=0) - _TOUCHING
+        return bool((high > -0.5).all() and (low < np.asarray(other.shape) - 0.5).all())
 
     def describe(self) -> str:
         """Give size and spacing as a person reads them, e.g. ``512×512×300, 0.8×0.8×1 mm``."""
@@ -237,7 +243,8 @@ class Geometry:
         return f"{size}, {spacing} mm"
 
     def _corners(self) -> NDArray[np.float64]:
-        ends = [(0, n - 1) for n in self.shape]
+        """Give the LPS positions of the box's eight corners, the outer faces of its voxels."""
+        ends = [(-0.5, n - 0.5) for n in self.shape]
         return self.world(np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3))
 
 
@@ -250,10 +257,15 @@ def _world_axis_of_index_axis(cosines: NDArray[np.float64]) -> tuple[int, int, i
     """Pair index axes with patient axes so that they agree best as a whole.
 
     Axis by axis, two index axes of a 45 degree oblique grid could claim the same patient axis.
+    Of pairings that agree equally well there, the choice depends on the axes in the patient
+    alone, not on the order in which the file stores them.
     """
-    size = np.abs(cosines)
-    first, second, third = max(
-        permutations(range(3)),
-        key=lambda world: round(sum(size[world[index], index] for index in range(3)), 9),
-    )
+
+    def fitness(world: tuple[int, ...]) -> tuple[float, ...]:
+        columns = [cosines[:, world.index(axis)] for axis in range(3)]
+        agreement = sum(abs(column[axis]) for axis, column in enumerate(columns))
+        along = [np.copysign(1.0, column[axis]) * column for axis, column in enumerate(columns)]
+        return round(float(agreement), 6), *np.round(np.concatenate(along), 4)
+
+    first, second, third = max(permutations(range(3)), key=fitness)
     return first, second, third

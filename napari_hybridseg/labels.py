@@ -8,13 +8,29 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
-from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.errors import HybridSegError, first_problem
 
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 _GOLDEN_ANGLE = 0.61803398875
+_NO_LABELS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class LabelSchemeError(HybridSegError):
@@ -86,10 +102,11 @@ class LabelScheme(BaseModel):
             if isinstance(labels, list):
                 return cls(name=content.get("name", ""), organs=tuple(Organ(**x) for x in labels))
             return cls.from_names(_numbered(labels), content.get("name", ""))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _NO_LABELS as error:
+            reason = first_problem(error) if isinstance(error, ValidationError) else str(error)
             raise LabelSchemeError(
                 f"{path} holds no label names: a JSON file with a 'labels' list or table is "
-                f"needed ({error})."
+                f"needed ({' '.join(reason.split())})."
             ) from error
 
     @property

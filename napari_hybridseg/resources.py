@@ -26,11 +26,15 @@ def user_checkpoints_folder() -> Path:
 
 
 def find_checkpoints() -> list[Path]:
-    """List the checkpoint files of this installation, then the user's, each by name."""
+    """List the checkpoint files of this installation, then the user's, each by name.
+
+    Hidden files are left out: they are drafts of a program that was killed while it wrote.
+    """
     found: list[Path] = []
     for folder in (shipped_checkpoints_folder(), user_checkpoints_folder()):
         if folder.is_dir():
-            found += sorted(path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
+            files = (path for path in folder.rglob(f"*{_SUFFIX}") if path.is_file())
+            found += sorted(path for path in files if not path.name.startswith("."))
     return found
 
 
