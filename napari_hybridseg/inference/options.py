@@ -1,0 +1,57 @@
+"""What a user can choose about a segmentation run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SegmentOptions(BaseModel):
+    """Choices of a run; None means what the checkpoint's card says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        title="Device",
+        description="Where the network runs; 'auto' takes a GPU where there is one.",
+    )
+    overlap: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        title="Overlap",
+        description="The part of a window that it shares with the next: more is smoother and "
+        "slower (0.5 takes about eight times the windows of 0).",
+    )
+    importance: Literal["gaussian", "constant"] | None = Field(
+        default=None,
+        title="Blending",
+        description="How overlapping windows are weighed: by nearness to a window's centre, or "
+        "all alike.",
+    )
+    tta: bool = Field(
+        default=False,
+        title="Mirror",
+        description="Average with mirrored copies, along the axes that the checkpoint allows: "
+        "often a little better, two to eight times as slow.",
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        title="Precision",
+        description="Numbers that the network calculates with; 'auto' is float32 on a CPU and "
+        "mixed precision on a GPU.",
+    )
+    backend: Literal["auto", "torch"] = Field(
+        default="auto",
+        title="Backend",
+        description="What runs the network; 'auto' takes the fastest exact one.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        title="CPU threads",
+        description="0 takes all cores, or leaves one to the viewer when there is a viewer.",
+    )
