@@ -26,6 +26,7 @@ _COTR = "napari_hybridseg.networks.cotr"
 _TRANSFUSE = "napari_hybridseg.networks.transfuse"
 _UXNET = "napari_hybridseg.networks.uxnet"
 _BASELINES = "napari_hybridseg.networks.baselines"
+_ENSEMBLE = "napari_hybridseg.networks.ensemble"
 
 MODULE_OF: Mapping[str, str] = {
     "utnetv2-2d": _UTNET,
@@ -52,6 +53,7 @@ MODULE_OF: Mapping[str, str] = {
     "mednext": _BASELINES,
     "plain-conv-unet": _BASELINES,
     "residual-encoder-unet": _BASELINES,
+    "ensemble": _ENSEMBLE,
 }
 
 
