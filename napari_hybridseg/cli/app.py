@@ -1,0 +1,62 @@
+"""The ``hybridseg`` command and its subcommands."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from napari_hybridseg import __version__
+from napari_hybridseg.cli.architectures import architectures
+from napari_hybridseg.cli.checkpoints import checkpoints_app
+from napari_hybridseg.cli.checkpoints_import import import_file
+from napari_hybridseg.cli.info import info
+from napari_hybridseg.cli.score import score
+from napari_hybridseg.cli.segment import segment
+from napari_hybridseg.cli.train import train
+from napari_hybridseg.cli.worker import worker
+from napari_hybridseg.errors import HybridSegError
+
+app = typer.Typer(
+    name="hybridseg",
+    help="Segment 3D scans, score them, and train the networks that do it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(info)
+app.command()(architectures)
+checkpoints_app.command("import")(import_file)
+app.add_typer(checkpoints_app, name="checkpoints")
+app.command()(segment)
+app.command()(score)
+app.command()(train)
+app.command(hidden=True)(worker)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: bool = typer.Option(
+        False, "--version", callback=_say_version, is_eager=True, help="Say the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence on stderr and exit code 1."""
+    try:
+        app()
+    except HybridSegError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Stopped.", err=True)
+        sys.exit(130)

@@ -1,0 +1,165 @@
+"""``hybridseg segment``: volumes in, label maps out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from pydantic import ValidationError
+
+from napari_hybridseg.atomic import WriteError, refuse_existing
+from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
+from napari_hybridseg.cli.console import (
+    JsonOption,
+    find_checkpoint,
+    follow,
+    remark,
+    write_json,
+    write_table,
+)
+from napari_hybridseg.errors import HybridSegError, first_problem
+from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
+from napari_hybridseg.inference import SegmentOptions
+from napari_hybridseg.volume import LabelMap, load_volume, save_label_map
+
+
+def _choice(name: str, *flags: str) -> Any:
+    return typer.Option(*flags, help=SegmentOptions.model_fields[name].description)
+
+
+def segment(
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    checkpoint: Annotated[
+        str, typer.Option("-c", "--checkpoint", help="A file, or the name of an installed one.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="A file, or a folder for several images.")
+    ],
+    device: Annotated[str, _choice("device", "--device")] = "auto",
+    overlap: Annotated[float | None, _choice("overlap", "--overlap")] = None,
+    importance: Annotated[str | None, _choice("importance", "--importance")] = None,
+    tta: Annotated[bool, _choice("tta", "--tta/--no-tta")] = False,
+    precision: Annotated[str, _choice("precision", "--precision")] = "auto",
+    backend: Annotated[str, _choice("backend", "--backend")] = "auto",
+    threads: Annotated[int, _choice("threads", "--threads")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave images whose label map exists.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Segment images; each label map lies on its image's exact grid."""
+    options = _options(
+        device=device,
+        overlap=overlap,
+        importance=importance,
+        tta=tta,
+        precision=precision,
+        backend=backend,
+        threads=threads,
+    )
+    targets = _targets(images, out)
+    opened = load_checkpoint(find_checkpoint(checkpoint))
+    network = opened.build_network()
+    done, failed = [], []
+    for image, target in zip(images, targets, strict=True):
+        if skip_existing and target.exists():
+            done.append({"image": str(image), "output": str(target), "skipped": True})
+            continue
+        try:
+            done.append(_one(image, target, opened, network, options, overwrite))
+        except HybridSegError as error:
+            failed.append({"image": str(image), "error": str(error)})
+    if as_json:
+        write_json({"checkpoint": opened.card.name, "results": done, "failed": failed})
+    else:
+        _write_summary(done, failed)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _options(**values: Any) -> SegmentOptions:
+    try:
+        return SegmentOptions(**values)
+    except ValidationError as error:
+        raise typer.BadParameter(first_problem(error)) from error
+
+
+def _targets(images: list[Path], out: Path) -> list[Path]:
+    if out.name.lower().endswith(tuple(writable_extensions())):
+        if len(images) > 1:
+            raise typer.BadParameter(f"{out} is one file; give a folder for {len(images)} images")
+        return [out]
+    if is_image_path(out) and not out.is_dir():
+        raise typer.BadParameter(
+            f"{out} cannot be written; choose a name that ends in "
+            f"{', '.join(writable_extensions())}, or a folder"
+        )
+    targets = [out / f"{image_name(image)}_labels.nii.gz" for image in images]
+    for target, times in Counter(targets).items():
+        if times > 1:
+            raise typer.BadParameter(
+                f"{times} images would all be written to {target}; give them one by one"
+            )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"The folder {out} cannot be made: {error.strerror}.") from error
+    return targets
+
+
+def _one(
+    image: Path,
+    target: Path,
+    checkpoint: Checkpoint,
+    network: Any,
+    options: SegmentOptions,
+    overwrite: bool,
+) -> dict[str, Any]:
+    from napari_hybridseg.inference import segment as segment_volume
+
+    if target.exists() and image.exists() and target.samefile(image):
+        raise WriteError(f"{target} is the image itself; choose another name for its label map.")
+    refuse_existing(target, overwrite)
+    began = time.monotonic()
+    volume = load_volume(image)
+    for note in volume.notes:
+        remark(f"Note: {note}")
+    labels = follow(segment_volume(volume, checkpoint, options, network=network), volume.name)
+    save_label_map(labels, target, overwrite=overwrite)
+    return {
+        "image": str(image),
+        "output": str(target),
+        "seconds": round(time.monotonic() - began, 2),
+        "organs_ml": organ_volumes(labels),
+        "notes": [*volume.notes, *labels.notes],
+    }
+
+
+def organ_volumes(labels: LabelMap) -> dict[str, float]:
+    """Give the millilitres of every organ of the scheme."""
+    counts = np.bincount(labels.array.ravel(), minlength=65536)
+    ml = labels.geometry.voxel_volume_ml
+    return {o.name: round(float(counts[o.id]) * ml, 3) for o in labels.scheme.organs}
+
+
+def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+    if done:
+        write_table(
+            "Label maps",
+            ("image", "label map", "seconds", "organs (mL)"),
+            (
+                (
+                    Path(entry["image"]).name,
+                    entry["output"],
+                    "skipped" if entry.get("skipped") else entry["seconds"],
+                    ", ".join(f"{k} {v:.1f}" for k, v in entry.get("organs_ml", {}).items()),
+                )
+                for entry in done
+            ),
+        )
+    for failure in failed:
+        remark(failure["error"])
