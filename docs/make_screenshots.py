@@ -50,6 +50,7 @@ def photograph(arguments: argparse.Namespace, folder: Path) -> None:
     shoot = Photographer(viewer, arguments.out)
 
     wait(2)
+    viewer.reset_view()  # the panel has taken room from the canvas
     if arguments.large:
         run(panel)
         shoot("done-4k")

@@ -1,0 +1,118 @@
+"""What ``make demo`` runs: segment the sample in napari's own panel, score it, keep the results.
+
+Writes the label map, the scores and a screenshot. With ``--stay`` napari remains open with the
+result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtWidgets import QApplication
+
+from napari_hybridseg.atomic import write_text
+from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.resources import shipped_checkpoints_folder
+from napari_hybridseg.widgets.state import Phase
+
+CHECKPOINT = "torso-utnetv2-3d.safetensors"
+LABEL_MAP = "torso_a_labels.nii.gz"
+LONGEST_RUN_S = 900
+
+
+class DemoError(HybridSegError):
+    """The demo did not end as it should."""
+
+
+def main() -> None:
+    """Go through a whole run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="the folder for the results")
+    parser.add_argument("--stay", action="store_true", help="leave napari open")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    viewer, panel = open_sample()
+    say("Segmenting the sample volume …")
+    segment_and_score(panel)
+    keep_results(viewer, panel, arguments.out)
+    report = panel.state.score.report
+    say(
+        f"Mean Dice {report.mean_dice:.3f}, mean HD95 {report.mean_hd95_mm:.1f} mm over "
+        f"{len(report.organs)} organs, {time.monotonic() - began:.0f} s after the start."
+    )
+    say(f"The label map, scores.csv and screenshot.png are in {arguments.out}/.")
+    if arguments.stay:
+        napari.run()
+    else:
+        viewer.close()
+
+
+def open_sample() -> tuple[Any, Any]:
+    """Open napari with the sample and the panel."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 920)
+    viewer.open_sample("napari-hybridseg", "torso_a")
+    _, panel = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
+    wait_until(lambda: not panel.state.phase.is_busy, panel)
+    viewer.reset_view()  # the panel has taken room from the canvas
+    panel.controller.choose_checkpoint(shipped_checkpoints_folder() / CHECKPOINT)
+    return viewer, panel
+
+
+def segment_and_score(panel: Any) -> None:
+    """Press the button and wait for the table; the sample's reference is chosen already."""
+    panel.segment.button.click()
+    wait_until(lambda: panel.state.score is not None and not panel.state.phase.is_busy, panel)
+    if panel.state.phase is Phase.FAILED:
+        raise DemoError(panel.state.message)
+
+
+def keep_results(viewer: Any, panel: Any, out: Path) -> None:
+    """Write what a user would save by hand."""
+    label_map = next(layer for layer in viewer.layers if layer.unique_id == panel.state.label_map)
+    target = out / LABEL_MAP
+    target.unlink(missing_ok=True)
+    if not label_map.save(str(target), plugin="napari-hybridseg"):
+        raise DemoError(f"{target} was not written.")
+    write_text(out / "scores.csv", panel.state.score.report.to_csv(), overwrite=True)
+    wait(1.0)
+    viewer.screenshot(str(out / "screenshot.png"), canvas_only=False, flash=False)
+
+
+def wait_until(is_so: Callable[[], bool], panel: Any) -> None:
+    """Let the window live until something is so."""
+    end = time.monotonic() + LONGEST_RUN_S
+    while not is_so():
+        if panel.state.phase is Phase.FAILED:
+            raise DemoError(panel.state.message)
+        if time.monotonic() > end:
+            raise DemoError(f"Nothing came for {LONGEST_RUN_S} seconds; {panel.state.message}")
+        wait(0.05)
+
+
+def wait(seconds: float) -> None:
+    """Let the window live for a while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def say(text: str) -> None:
+    """Write a line for the person at the terminal."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HybridSegError as error:
+        sys.exit(str(error))
