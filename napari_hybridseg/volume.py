@@ -133,22 +133,33 @@ class LabelMap(OnGrid):
         return _present(self.array)
 
 
-def load_volume(path: str | Path) -> Volume:
-    """Read an image file.
+def load_volume(path: str | Path, *, resample: bool = False) -> Volume:
+    """Read an image file, or the DICOM series in a folder.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a folder that holds one DICOM series.
+    resample : bool
+        Whether a sheared or unevenly spaced scan is brought onto an even grid instead of refused;
+        a note says so.
 
     Raises
     ------
     FormatError
         If it cannot be read truly; the message says why.
     """
-    return Volume.from_stored(read_image(Path(path)), image_name(Path(path)))
+    stored = read_image(Path(path), sheared="resample" if resample else "refuse")
+    return Volume.from_stored(stored, image_name(Path(path)))
 
 
-def load_label_map(path: str | Path, scheme: LabelScheme | None = None) -> LabelMap:
+def load_label_map(
+    path: str | Path, scheme: LabelScheme | None = None, *, resample: bool = False
+) -> LabelMap:
     """Read a label map; names come from ``scheme``, the file, or a JSON file beside it.
 
     The JSON file has the label map's name (``liver.json`` for ``liver.nii.gz``) or is called
-    ``labels.json``.
+    ``labels.json``. ``resample`` is as for `load_volume`, but takes the nearest voxels.
 
     Raises
     ------
@@ -156,7 +167,7 @@ def load_label_map(path: str | Path, scheme: LabelScheme | None = None) -> Label
         If it cannot be read truly, or is no label map.
     """
     path = Path(path)
-    stored = read_image(path)
+    stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
     if scheme is None and stored.scheme is None:
         scheme = _scheme_beside(path)
     return LabelMap.from_stored(stored, image_name(path), scheme)

@@ -23,6 +23,15 @@ JsonOption = Annotated[
 ]
 
 
+ResampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--resample",
+        help="Bring sheared or unevenly spaced scans onto an even grid instead of refusing them.",
+    ),
+]
+
+
 def write_json(content: Any) -> None:
     """Write one JSON object to stdout."""
     typer.echo(json.dumps(content, ensure_ascii=False))

@@ -8,22 +8,27 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from napari_hybridseg.cli.console import JsonOption, remark, write_json
+from napari_hybridseg.cli.console import JsonOption, ResampleOption, remark, write_json
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.volume import Volume, load_volume
+from napari_hybridseg.formats import image_name, read_image
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.volume import Volume
 
 _MOST_LABELS = 64
 
 
 def info(
-    files: Annotated[list[Path], typer.Argument(help="Image or label map files.")],
+    files: Annotated[list[Path], typer.Argument(help="Image or label map files, DICOM folders.")],
+    resample: ResampleOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what is in image files: grid, values, labels, and problems found."""
     described, failed = [], []
     for path in files:
         try:
-            described.append(describe(path, load_volume(path)))
+            stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
+            volume = Volume.from_stored(stored, image_name(path))
+            described.append(describe(path, volume, stored.scheme))
         except HybridSegError as error:
             failed.append({"file": str(path), "error": str(error)})
     if as_json:
@@ -36,8 +41,8 @@ def info(
     raise typer.Exit(1 if failed else 0)
 
 
-def describe(path: Path, volume: Volume) -> dict[str, Any]:
-    """Put a volume into plain words and numbers."""
+def describe(path: Path, volume: Volume, scheme: LabelScheme | None = None) -> dict[str, Any]:
+    """Put a volume, and the organs that its file names, into plain words and numbers."""
     grid = volume.source
     finite = volume.array[np.isfinite(volume.array)] if volume.array.dtype.kind == "f" else None
     values = volume.array if finite is None else finite
@@ -55,6 +60,7 @@ def describe(path: Path, volume: Volume) -> dict[str, Any]:
         "lowest": float(values.min()) if values.size else None,
         "highest": float(values.max()) if values.size else None,
         "labels_ml": _label_volumes(volume),
+        "label_names": {str(k): name for k, name in (scheme.names if scheme else {}).items()},
         "problems": list(volume.notes),
     }
 
@@ -94,7 +100,8 @@ def _text(entry: dict[str, Any]) -> str:
     if entry["modality"]:
         lines.append(f"  modality     {entry['modality']}")
     if entry["labels_ml"]:
-        labels = ", ".join(f"{k}: {v:g} mL" for k, v in entry["labels_ml"].items())
+        names = entry["label_names"]
+        labels = ", ".join(f"{names.get(k, k)}: {v:g} mL" for k, v in entry["labels_ml"].items())
         lines.append(f"  as labels    {labels}")
     lines.extend(f"  note         {problem}" for problem in entry["problems"])
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_hybridseg.atomic import write_text
-from napari_hybridseg.cli.console import JsonOption, remark, write_json, write_table
+from napari_hybridseg.cli.console import JsonOption, ResampleOption, remark, write_json, write_table
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import CONVENTIONS, ScoreReport
 from napari_hybridseg.metrics import score as score_label_maps
@@ -26,6 +26,7 @@ def score(
         str, typer.Option(help=f"What HD95 means: {' or '.join(CONVENTIONS)}.")
     ] = "monai",
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write a CSV file.")] = None,
+    resample: ResampleOption = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing CSV file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,8 +35,8 @@ def score(
         raise typer.BadParameter(f"{convention!r}; choose {' or '.join(CONVENTIONS)}")
     scheme = None if labels is None else LabelScheme.from_json(labels)
     report = score_label_maps(
-        load_label_map(prediction, scheme),
-        load_label_map(reference, scheme),
+        load_label_map(prediction, scheme, resample=resample),
+        load_label_map(reference, scheme, resample=resample),
         tolerance_mm=tolerance,
         convention=convention,  # type: ignore[arg-type]
     )

@@ -15,6 +15,7 @@ from napari_hybridseg.atomic import WriteError, refuse_existing
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 from napari_hybridseg.cli.console import (
     JsonOption,
+    ResampleOption,
     find_checkpoint,
     follow,
     remark,
@@ -24,7 +25,7 @@ from napari_hybridseg.cli.console import (
 from napari_hybridseg.errors import HybridSegError, first_problem
 from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
-from napari_hybridseg.volume import LabelMap, load_volume, save_label_map
+from napari_hybridseg.volume import LabelMap, Volume, load_volume, save_label_map
 
 
 def _choice(name: str, *flags: str) -> Any:
@@ -32,7 +33,7 @@ def _choice(name: str, *flags: str) -> Any:
 
 
 def segment(
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, DICOM folders.")],
     checkpoint: Annotated[
         str, typer.Option("-c", "--checkpoint", help="A file, or the name of an installed one.")
     ],
@@ -46,6 +47,7 @@ def segment(
     precision: Annotated[str, _choice("precision", "--precision")] = "auto",
     backend: Annotated[str, _choice("backend", "--backend")] = "auto",
     threads: Annotated[int, _choice("threads", "--threads")] = 0,
+    resample: ResampleOption = False,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave images whose label map exists.")
@@ -71,7 +73,8 @@ def segment(
             done.append({"image": str(image), "output": str(target), "skipped": True})
             continue
         try:
-            done.append(_one(image, target, opened, network, options, overwrite))
+            volume = _read(image, target, resample, overwrite)
+            done.append(_one(image, volume, target, opened, network, options, overwrite))
         except HybridSegError as error:
             failed.append({"image": str(image), "error": str(error)})
     if as_json:
@@ -98,7 +101,7 @@ def _targets(images: list[Path], out: Path) -> list[Path]:
             f"{out} cannot be written; choose a name that ends in "
             f"{', '.join(writable_extensions())}, or a folder"
         )
-    targets = [out / f"{image_name(image)}_labels.nii.gz" for image in images]
+    targets = [out / f"{_stem(image)}_labels.nii.gz" for image in images]
     for target, times in Counter(targets).items():
         if times > 1:
             raise typer.BadParameter(
@@ -111,8 +114,24 @@ def _targets(images: list[Path], out: Path) -> list[Path]:
     return targets
 
 
+def _stem(image: Path) -> str:
+    """Name a folder's result by the folder: series of two patients may share a description."""
+    return image.resolve().name if image.is_dir() else image_name(image)
+
+
+def _read(image: Path, target: Path, resample: bool, overwrite: bool) -> Volume:
+    if target.exists() and image.exists() and target.samefile(image):
+        raise WriteError(f"{target} is the image itself; choose another name for its label map.")
+    refuse_existing(target, overwrite)
+    volume = load_volume(image, resample=resample)
+    for note in volume.notes:
+        remark(f"Note: {note}")
+    return volume
+
+
 def _one(
     image: Path,
+    volume: Volume,
     target: Path,
     checkpoint: Checkpoint,
     network: Any,
@@ -121,13 +140,7 @@ def _one(
 ) -> dict[str, Any]:
     from napari_hybridseg.inference import segment as segment_volume
 
-    if target.exists() and image.exists() and target.samefile(image):
-        raise WriteError(f"{target} is the image itself; choose another name for its label map.")
-    refuse_existing(target, overwrite)
     began = time.monotonic()
-    volume = load_volume(image)
-    for note in volume.notes:
-        remark(f"Note: {note}")
     labels = follow(segment_volume(volume, checkpoint, options, network=network), volume.name)
     save_label_map(labels, target, overwrite=overwrite)
     return {

@@ -1,4 +1,4 @@
-"""One door for all image files: which reader, which writer, what a name means."""
+"""One door for all image files and DICOM folders: which reader, which writer, what a name means."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg.formats.dicom import dicom_name, is_dicom, read_dicom
 from napari_hybridseg.formats.files import check_readable
 from napari_hybridseg.formats.grids import RawImage, Sheared, settle
 from napari_hybridseg.formats.metaimage import read_metaimage
@@ -34,23 +35,33 @@ _READERS: Mapping[str, Callable[[Path], RawImage]] = {
     ".mgh": read_mgh,
     ".mgz": read_mgh,
 }
+_DICOM = ".dcm"
 
 
 def supported_extensions() -> tuple[str, ...]:
     """Give the endings of all files that `read_image` opens, e.g. for a file dialog."""
-    return tuple(_READERS)
+    return (*_READERS, _DICOM)
 
 
 def is_image_path(path: str | PathLike[str]) -> bool:
-    """Say whether a name ends like an image file that `read_image` opens."""
-    return _extension(Path(path)) is not None
+    """Say whether `read_image` opens this: by its name's ending, else by being DICOM.
+
+    DICOM files have any name, so a file or folder with another ending is looked into.
+    """
+    path = Path(path)
+    return _extension(path) is not None or _is_dicom(path)
 
 
 def image_name(path: str | PathLike[str]) -> str:
-    """Give a file's name without folder and ending: ``ct`` for ``/scans/ct.nii.gz``."""
+    """Give a file's name without folder and ending: ``ct`` for ``/scans/ct.nii.gz``.
+
+    A DICOM folder or file is named by its series' description where that has one.
+    """
     path = Path(path)
     extension = _extension(path)
-    return path.name[: -len(extension)] if extension else path.stem
+    if extension:
+        return path.name[: -len(extension)]
+    return dicom_name(path) if is_dicom(path) else path.stem
 
 
 def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> StoredImage:
@@ -59,10 +70,13 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
     Parameters
     ----------
     path : path-like
-        NIfTI, NRRD, MetaImage or MGH; see `supported_extensions`.
+        NIfTI, NRRD, MetaImage, MGH or DICOM (see `supported_extensions`), or a folder that holds
+        one DICOM series. Any file of a series opens the whole series; a DICOM SEG or RTSTRUCT
+        opens as a label map.
     sheared : {"refuse", "resample", "resample-nearest"}
-        What to do with axes that are not at right angles: refuse, interpolate linearly onto a
-        right-angled grid, or take the nearest voxel (for label maps).
+        What to do with axes that are not at right angles, and with unevenly spaced DICOM slices:
+        refuse, interpolate linearly onto a right-angled, even grid, or take the nearest voxel
+        (for label maps).
 
     Returns
     -------
@@ -76,17 +90,8 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
         If the file cannot be read truly; the message is one sentence for the user.
     """
     path = Path(path)
-    extension = _extension(path)
     try:
-        check_readable(path)
-        if extension is None:
-            raise FormatError(
-                f"{path} is of an unknown kind; choose a file that ends in "
-                f"{', '.join(supported_extensions())}."
-            )
-        # A damaged header may state 1e308 mm; what overflows is refused as not finite.
-        with np.errstate(all="ignore"):
-            image = settle(_READERS[extension](path), path, sheared)
+        image = _read(path, sheared)
     except OSError as error:
         raise FormatError(
             f"{path} could not be read ({error.strerror or error}); check the disk and your "
@@ -97,6 +102,25 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
             f"{path} does not fit into this computer's memory; close other programs or crop it."
         ) from error
     return replace(image, notes=image.notes + _value_notes(image.array))
+
+
+def _read(path: Path, sheared: Sheared) -> StoredImage:
+    extension = _extension(path)
+    if path.is_dir() or (extension is None and _is_dicom(path)):
+        return read_dicom(path, sheared)
+    check_readable(path)
+    if extension is None:
+        raise FormatError(
+            f"{path} is of an unknown kind; choose a DICOM folder or a file that ends in "
+            f"{', '.join(supported_extensions())}."
+        )
+    # A damaged header may state 1e308 mm; what overflows is refused as not finite.
+    with np.errstate(all="ignore"):
+        return settle(_READERS[extension](path), path, sheared)
+
+
+def _is_dicom(path: Path) -> bool:
+    return path.name.lower().endswith(_DICOM) or is_dicom(path)
 
 
 def _extension(path: Path) -> str | None:

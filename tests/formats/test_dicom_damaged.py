@@ -1,0 +1,175 @@
+"""DICOM files that were cut, flipped and garbled: refused in one sentence, or read truly."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_samples import save_series, voxels
+from test_dicom_labels import square, structure_set
+
+from napari_hybridseg.formats import FormatError, StoredImage, read_image
+from napari_hybridseg.formats.dicom import Algorithm, read_series, write_dicom_seg
+from napari_hybridseg.labels import LabelScheme
+
+VOXELS = voxels((3, 6, 7))
+SCHEME = LabelScheme.from_names({1: "liver", 2: "spleen"})
+MOST_SECONDS = 10.0
+MOST_BYTES = 2 << 30
+COMPRESSED = ("compressed_jpeg", "compressed_jpegls", "compressed_j2k", "compressed_rle")
+NUMBERS = (b"0 ", b"-1", b"1e308 ", b"nan ", b"99999999999999999999", b"65536 ", b"none", b"")
+
+Mutation = Callable[[bytes, random.Random], bytes]
+
+
+def cut(raw: bytes, rng: random.Random) -> bytes:
+    return raw[: rng.randrange(len(raw))]
+
+
+def flip(raw: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(raw)
+    for _ in range(rng.choice((1, 1, 2, 8, 40))):
+        changed[rng.randrange(132, len(raw))] = rng.randrange(256)
+    return bytes(changed)
+
+
+def extreme(raw: bytes, rng: random.Random) -> bytes:
+    place = rng.randrange(132, len(raw))
+    four = rng.choice((b"\xff\xff\xff\x7f", b"\0\0\x80\x7f", b"\xff" * 4, bytes(4)))
+    return raw[:place] + four + raw[place + 4 :]
+
+
+def other_number(raw: bytes, rng: random.Random) -> bytes:
+    """Change a decimal string, which DICOM separates by backslashes, without moving the rest."""
+    places = [i for i in range(132, len(raw) - 2) if raw[i : i + 1] == b"\\"] or [200]
+    place = rng.choice(places) + 1
+    number = rng.choice(NUMBERS)
+    return raw[:place] + number + raw[place + len(number) :]
+
+
+def grow(raw: bytes, rng: random.Random) -> bytes:
+    place = rng.randrange(132, len(raw))
+    return raw[:place] + rng.randbytes(rng.randrange(1, 300)) + raw[place:]
+
+
+MUTATIONS: tuple[Mutation, ...] = (cut, flip, extreme, other_number, grow)
+
+
+def series(folder: Path) -> Path:
+    return save_series(folder / "scan", VOXELS, intercept=-1024)[1]
+
+
+def segmentation(folder: Path) -> Path:
+    files = save_series(folder / "scan", VOXELS)
+    grid = read_series(files[0]).geometry
+    path = folder / "scan" / "seg.dcm"
+    write_dicom_seg(path, VOXELS % 3, grid, files, SCHEME, algorithm=Algorithm("a", "1"))
+    return path
+
+
+def structures(folder: Path) -> Path:
+    save_series(folder / "scan", VOXELS)
+    outline = [v + s for v, s in zip(square(0, 2, 32), [-9.5, 20.5, 0] * 4, strict=True)]
+    return structure_set(folder / "scan" / "rt.dcm", {"liver": [outline], "spleen": [outline]})
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "series": series,
+    "SEG": segmentation,
+    "RTSTRUCT": structures,
+}
+
+
+def mutate(path: Path, count: int, seed: int) -> tuple[int, int]:
+    """Open mutants of one file; give how many opened and how many were refused."""
+    raw, rng = path.read_bytes(), random.Random(seed)
+    truth = read_image(path)
+    opened = 0
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for index in range(count):
+                mutation = MUTATIONS[index % len(MUTATIONS)]
+                path.write_bytes(mutation(raw, rng))
+                image = read_or_refuse(path)
+                opened += image is not None
+                if image is not None and mutation is cut:
+                    assert_same(image, truth)
+        assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
+    finally:
+        tracemalloc.stop()
+    return opened, count - opened
+
+
+def read_or_refuse(path: Path) -> StoredImage | None:
+    started = time.perf_counter()
+    image, refusal = None, ""
+    try:
+        image = read_image(path)
+    except FormatError as error:
+        refusal = str(error)
+    assert time.perf_counter() - started < MOST_SECONDS
+    if image is None:
+        assert refusal.endswith(".")
+        assert "\n" not in refusal
+    else:
+        assert image.array.shape[1:] == image.geometry.shape
+    return image
+
+
+def assert_same(image: StoredImage, truth: StoredImage) -> None:
+    np.testing.assert_array_equal(image.array, truth.array)
+    assert image.geometry.same_grid(truth.geometry)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_twenty_mutants(tmp_path: Path, kind: str) -> None:
+    _, refused = mutate(KINDS[kind](tmp_path), count=20, seed=1)
+    assert refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_thousand_mutants(tmp_path: Path, kind: str) -> None:
+    opened, refused = mutate(KINDS[kind](tmp_path), count=2000, seed=2)
+    assert opened
+    assert refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", COMPRESSED)
+def test_mutants_of_compressed_slices(shared_data: Path, tmp_path: Path, kind: str) -> None:
+    folder = shared_data / "dicom/dicom2nifti/generic" / kind / "001"
+    for path in folder.iterdir():
+        shutil.copyfile(path, tmp_path / path.name)
+    assert mutate(sorted(tmp_path.iterdir())[1], count=200, seed=3)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["hyperfine/anatomical/001/001.dcm", "philips_enhanced/anatomical/001/IM-0001-0170-0001.dcm"],
+)
+def test_mutants_of_enhanced_files(shared_data: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "enhanced.dcm"
+    shutil.copyfile(shared_data / "dicom/dicom2nifti" / name, path)
+    assert mutate(path, count=200, seed=4)[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_anywhere_it_is_refused_or_whole(tmp_path: Path, kind: str) -> None:
+    path = KINDS[kind](tmp_path)
+    raw, truth = path.read_bytes(), read_image(path)
+    for length in range(0, len(raw), max(1, len(raw) // 40)):
+        path.write_bytes(raw[:length])
+        image = read_or_refuse(path)
+        if image is not None:
+            assert_same(image, truth)
