@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication
 from napari_hybridseg.atomic import write_text
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.resources import shipped_checkpoints_folder
+from napari_hybridseg.widgets.layer_book import key_of
 from napari_hybridseg.widgets.state import Phase
 
 CHECKPOINT = "torso-utnetv2-3d.safetensors"
@@ -61,7 +62,6 @@ def open_sample() -> tuple[Any, Any]:
     viewer.open_sample("napari-hybridseg", "torso_a")
     _, panel = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
     wait_until(lambda: not panel.state.phase.is_busy, panel)
-    viewer.reset_view()  # the panel has taken room from the canvas
     panel.controller.choose_checkpoint(shipped_checkpoints_folder() / CHECKPOINT)
     return viewer, panel
 
@@ -76,12 +76,13 @@ def segment_and_score(panel: Any) -> None:
 
 def keep_results(viewer: Any, panel: Any, out: Path) -> None:
     """Write what a user would save by hand."""
-    label_map = next(layer for layer in viewer.layers if layer.unique_id == panel.state.label_map)
+    label_map = next(layer for layer in viewer.layers if key_of(layer) == panel.state.label_map)
     target = out / LABEL_MAP
     target.unlink(missing_ok=True)
     if not label_map.save(str(target), plugin="napari-hybridseg"):
         raise DemoError(f"{target} was not written.")
     write_text(out / "scores.csv", panel.state.score.report.to_csv(), overwrite=True)
+    viewer.reset_view()
     wait(1.0)
     viewer.screenshot(str(out / "screenshot.png"), canvas_only=False, flash=False)
 

@@ -59,6 +59,8 @@ def _library(request: pytest.FixtureRequest) -> None:
 
 def small(name: str, dims: int, **changes: Any) -> tuple[nn.Module, tuple[int, ...]]:
     """Give a small network of two channels and three classes, and its smallest window."""
+    if name in {"plain-conv-unet", "residual-encoder-unet"}:
+        pytest.importorskip("dynamic_network_architectures")
     settings = SMALL[name] | {"spatial_dims": dims} | changes
     if name == "unetr":
         settings["img_size"] = settings["img_size"][:dims]
