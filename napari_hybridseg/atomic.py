@@ -43,8 +43,7 @@ def atomic_path(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         temporary.touch(exist_ok=False)
         yield temporary
         _flush_to_disk(temporary)
-        refuse_existing(path, overwrite)
-        os.replace(temporary, target)
+        _put_in_place(temporary, target, overwrite)
         _flush_to_disk(target.parent)
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
@@ -83,6 +82,18 @@ def refuse_unwritable(path: Path, overwrite: bool) -> None:
             pass
     except OSError as error:
         raise WriteError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _put_in_place(temporary: Path, target: Path, overwrite: bool) -> None:
+    """Give the file its name; without ``overwrite`` one that another program just made stays."""
+    if not overwrite:
+        try:
+            os.link(temporary, target)
+        except OSError:  # the file exists by now, or the file system knows no links
+            refuse_existing(target, overwrite)
+        else:
+            return
+    os.replace(temporary, target)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -231,11 +231,7 @@ def _read_header(path: Path) -> _Header:
         )
     content = _card_content(path, metadata[_CARD_KEY])
     digest = metadata.get(_HASH_KEY, "")
-    # files of the first days have no such hash
-    if metadata.get(_HEADER_HASH_KEY) not in (
-        None,
-        _sha256_of_header(metadata[_CARD_KEY], digest, header),
-    ):
+    if metadata.get(_HEADER_HASH_KEY) != _sha256_of_header(metadata[_CARD_KEY], digest, header):
         raise CheckpointError(
             f"{path} is damaged: its header is not the one that was saved; copy or download the "
             "file again."

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -26,6 +25,8 @@ from typing import Any
 
 import SimpleITK as sitk
 from torso_phantom import ORGANS, SCANNERS, Acquisition, acquire, make_anatomy
+
+from napari_hybridseg.atomic import atomic_path, write_text
 
 COMMITTED_SEED = 2026
 COMMITTED_FOLDER = Path(__file__).resolve().parent / "volumes"
@@ -57,17 +58,14 @@ def write_acquisition(acquisition: Acquisition, image: Path, reference: Path) ->
         picture.SetOrigin(acquisition.scanner.origin.tolist())
         picture.SetDirection(acquisition.scanner.direction.ravel().tolist())
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-        sitk.WriteImage(picture, str(partial), useCompression=True)
-        os.replace(partial, path)
+        with atomic_path(path, overwrite=True) as draft:
+            sitk.WriteImage(picture, str(draft), useCompression=True)
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
     """Write JSON atomically, readable and with a newline at its end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, indent=2) + "\n", overwrite=True)
 
 
 def make_sample(seed: int, out: Path, scanners: Iterable[str], name: str) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -52,13 +53,23 @@ def with_header(header: Any, data: bytes) -> bytes:
 
 
 def with_card(content: bytes, change: Callable[[dict[str, Any]], None]) -> bytes:
-    """Change the card the way another program would: its hash is left out."""
+    """Change the card the way another version of the program would: with the hash it then has."""
     header, data = header_of(content)
     card = json.loads(header["__metadata__"]["hybridseg.card"])
     change(card)
-    header["__metadata__"]["hybridseg.card"] = json.dumps(card)
+    metadata = header.pop("__metadata__")
+    metadata["hybridseg.card"] = text = json.dumps(card)
+    signed = json.dumps([text, metadata["hybridseg.weights_sha256"], header], sort_keys=True)
+    metadata["hybridseg.header_sha256"] = hashlib.sha256(signed.encode()).hexdigest()
+    return with_header({"__metadata__": metadata, **header}, data)
+
+
+def test_a_header_without_its_hash_is_refused(tmp_path: Path, whole: bytes) -> None:
+    header, data = header_of(whole)
     del header["__metadata__"]["hybridseg.header_sha256"]
-    return with_header(header, data)
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(with_header(header, data))
+    assert "damaged: its header" in sentence_about(path)
 
 
 def sentence_about(path: Path) -> str:

@@ -15,6 +15,7 @@ from napari_hybridseg.cli.score import score
 from napari_hybridseg.cli.segment import segment
 from napari_hybridseg.cli.train import train
 from napari_hybridseg.cli.worker import worker
+from napari_hybridseg.engine.failures import sentence_for
 from napari_hybridseg.errors import HybridSegError
 
 app = typer.Typer(
@@ -54,8 +55,8 @@ def main() -> None:
     """Run the command line; a failure is one sentence on stderr and exit code 1."""
     try:
         app()
-    except HybridSegError as error:
-        typer.echo(str(error), err=True)
+    except (HybridSegError, MemoryError, RuntimeError) as error:
+        typer.echo(sentence_for(error), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("Stopped.", err=True)

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from pydantic import ValidationError
 
-from napari_hybridseg.atomic import WriteError, refuse_existing
+from napari_hybridseg.atomic import WriteError, refuse_unwritable
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 from napari_hybridseg.cli.console import (
     JsonOption,
@@ -22,6 +22,7 @@ from napari_hybridseg.cli.console import (
     write_json,
     write_table,
 )
+from napari_hybridseg.engine.failures import sentence_for
 from napari_hybridseg.errors import HybridSegError, first_problem
 from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
@@ -75,12 +76,13 @@ def segment(
         try:
             volume = _read(image, target, resample, overwrite)
             done.append(_one(image, volume, target, opened, network, options, overwrite))
-        except HybridSegError as error:
-            failed.append({"image": str(image), "error": str(error)})
+        except (HybridSegError, MemoryError, RuntimeError) as error:
+            failed.append({"image": str(image), "error": sentence_for(error)})
+            remark(failed[-1]["error"])
     if as_json:
         write_json({"checkpoint": opened.card.name, "results": done, "failed": failed})
     else:
-        _write_summary(done, failed)
+        _write_summary(done)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -102,6 +104,13 @@ def _targets(images: list[Path], out: Path) -> list[Path]:
             f"{', '.join(writable_extensions())}, or a folder"
         )
     targets = [out / f"{_stem(image)}_labels.nii.gz" for image in images]
+    inputs = {image.resolve() for image in images}
+    clashing = [target for target in targets if target.resolve() in inputs]
+    if clashing:
+        raise typer.BadParameter(
+            f"the label map {clashing[0]} would replace an image that is to be segmented; choose "
+            "another folder"
+        )
     for target, times in Counter(targets).items():
         if times > 1:
             raise typer.BadParameter(
@@ -122,7 +131,7 @@ def _stem(image: Path) -> str:
 def _read(image: Path, target: Path, resample: bool, overwrite: bool) -> Volume:
     if target.exists() and image.exists() and target.samefile(image):
         raise WriteError(f"{target} is the image itself; choose another name for its label map.")
-    refuse_existing(target, overwrite)
+    refuse_unwritable(target, overwrite)
     volume = load_volume(image, resample=resample)
     for note in volume.notes:
         remark(f"Note: {note}")
@@ -159,7 +168,7 @@ def organ_volumes(labels: LabelMap) -> dict[str, float]:
     return {o.name: round(float(counts[o.id]) * ml, 3) for o in labels.scheme.organs}
 
 
-def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, Any]]) -> None:
+def _write_summary(done: list[dict[str, Any]]) -> None:
     if done:
         write_table(
             "Label maps",
@@ -174,5 +183,3 @@ def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, Any]]) -> 
                 for entry in done
             ),
         )
-    for failure in failed:
-        remark(failure["error"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Protocol
 
@@ -65,6 +66,12 @@ class TorchBackend:
         """Give the GPU's spare memory back."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+BACKENDS: Mapping[str, Callable[[nn.Module, torch.device, str, int | None], Backend]] = {
+    "auto": TorchBackend,
+    "torch": TorchBackend,
+}
 
 
 def choose_precision(wish: str, device: torch.device) -> str:

@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.accumulator import Slab
 from napari_hybridseg.inference.windows import Shape, WindowPlan
+
+
+class InferenceError(HybridSegError):
+    """A network that does not answer with numbers."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,14 @@ class LabelFinisher:
         self._next_output = 0
 
     def feed(self, slab: Slab) -> Iterator[LabelRows]:
-        """Take the next slab; give the output rows that it completes, if any."""
+        """Take the next slab; give the output rows that it completes, if any.
+
+        Raises
+        ------
+        InferenceError
+            If a logit is not a finite number: the largest of such would be a made-up label.
+        """
+        _refuse_no_numbers(slab.logits)
         first = slab.start - self._plan.before[0]
         for offset in range(slab.logits.shape[1]):
             row = first + offset
@@ -90,3 +102,14 @@ class LabelFinisher:
         if self._output[1:] == self._working[1:]:
             return inside
         return functional.interpolate(inside[None], size=self._output[1:], mode="bilinear")[0]
+
+
+def _refuse_no_numbers(logits: Tensor) -> None:
+    if logits.numel() == 0:
+        return
+    low, high = logits.aminmax()
+    if not bool(torch.isfinite(low) & torch.isfinite(high)):
+        raise InferenceError(
+            "The network's answer is not a set of numbers, so no label can be trusted; run it "
+            "with precision float32, or check the checkpoint."
+        )

@@ -14,8 +14,8 @@ from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.events import Event, Note, Progress, RegionDone, Result
 from napari_hybridseg.inference.accumulator import SlabAccumulator
 from napari_hybridseg.inference.backends import (
+    BACKENDS,
     Backend,
-    TorchBackend,
     choose_precision,
     mirrored_mean,
 )
@@ -69,9 +69,9 @@ def segment(
         yield Progress("Preparing", 0, 1)
         device = pick_device(options.device)
         prepared = prepare(volume, card.preprocessing)
-        for note in prepared.notes:
+        for note in (*modality_notes(volume, card), *prepared.notes):
             yield Note(note)
-        backend = TorchBackend(
+        backend = BACKENDS[options.backend](
             network if network is not None else checkpoint.build_network(),
             device,
             choose_precision(options.precision, device),
@@ -81,6 +81,14 @@ def segment(
             yield from _run(volume, prepared, card, backend, options)
         finally:
             backend.close()
+
+
+def modality_notes(volume: Volume, card: ModelCard) -> tuple[str, ...]:
+    """Say what speaks against a checkpoint for a volume of this modality, if anything does."""
+    known = volume.modality and card.modality
+    if not known or volume.modality.upper() in card.modality.upper():
+        return ()
+    return (f"{card.name} was made for {card.modality}; {volume.name} is {volume.modality}.",)
 
 
 def label_values(card: ModelCard) -> NDArray[np.uint8 | np.uint16]:

@@ -50,7 +50,8 @@ def score(
     ScoreError
         If the two maps share no space, or as in `score_arrays`.
     """
-    array, notes = prediction.array, []
+    array = prediction.array
+    notes = [f"{given.name}: {note}" for given in (prediction, reference) for note in given.notes]
     if not prediction.geometry.same_grid(reference.geometry):
         array = _on_grid(prediction, reference)
         notes.append(

@@ -67,6 +67,7 @@ def training_card(
         licence=options.licence or dataset.licence,
         attribution=options.attribution or dataset.attribution,
         intended_use=options.intended_use,
+        limitations=options.limitations,
     )
 
 

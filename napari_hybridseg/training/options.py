@@ -65,4 +65,5 @@ class TrainOptions(BaseModel):
     description: str = ""
     licence: str = ""
     attribution: str = ""
+    limitations: str = ""
     intended_use: str = "Research only; not a medical device."

@@ -16,7 +16,12 @@ from lightning_fabric import Fabric, seed_everything
 from torch import Tensor, nn
 
 from napari_hybridseg.atomic import refuse_unwritable
-from napari_hybridseg.checkpoint import Checkpoint, refuse_other_name, save_checkpoint
+from napari_hybridseg.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    refuse_other_name,
+    save_checkpoint,
+)
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Metric, Note, Progress, Result
 from napari_hybridseg.model_card import ModelCard, Preprocessing
@@ -252,19 +257,21 @@ def _finish(
     options: TrainOptions,
     overwrite: bool,
 ) -> Iterator[Event]:
-    weights = run.average.state
-    saved = save_checkpoint(out, weights, card, half=options.half_weights, overwrite=overwrite)
-    if not dataset.heldout:
-        yield Result(saved)
-        return
-    evaluation = None
-    for event in evaluate(saved, dataset.heldout, f"{dataset.name}, held-out cases"):
-        if isinstance(event, Result):
-            evaluation = event.value
-        else:
-            yield event
-    measured = card.model_copy(update={"evaluation": (evaluation,)})
-    yield Result(save_checkpoint(out, weights, measured, half=options.half_weights, overwrite=True))
+    weights, half = run.average.state, options.half_weights
+    if dataset.heldout:
+        # what is scored is what will be shipped, rounding included; ``out`` appears when all is
+        # done, so that an interrupted scoring can be taken up again
+        draft = out.with_name(f".{out.stem}.draft{SUFFIX}")
+        try:
+            saved = save_checkpoint(draft, weights, card, half=half, overwrite=True)
+            for event in evaluate(saved, dataset.heldout, f"{dataset.name}, held-out cases"):
+                if isinstance(event, Result):
+                    card = card.model_copy(update={"evaluation": (event.value,)})
+                else:
+                    yield event
+        finally:
+            draft.unlink(missing_ok=True)
+    yield Result(save_checkpoint(out, weights, card, half=half, overwrite=overwrite))
 
 
 def _window(options: TrainOptions, cases: Sequence[LoadedCase]) -> tuple[int, int, int]:

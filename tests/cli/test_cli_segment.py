@@ -184,3 +184,13 @@ def test_notes_go_to_stderr(run, tmp_path: Path, image: Path) -> None:
     assert ran.code == 0
     assert "NaN" in ran.err
     assert any("NaN" in note for note in ran.json["results"][0]["notes"])
+
+
+def test_an_image_that_a_label_map_would_replace_is_said(run, image: Path) -> None:
+    drawn = Path(shutil.copy(image, image.with_name("scan_labels.nii.gz")))
+    before = drawn.read_bytes()
+    assert image.name == "scan.nii.gz"
+    ran = run(image, drawn, "-o", image.parent, "--overwrite")
+    assert ran.code == 2
+    assert "would replace an image" in " ".join(ran.err.split())
+    assert drawn.read_bytes() == before

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_hybridseg.inference.accumulator import Slab
-from napari_hybridseg.inference.finish import LabelFinisher, LabelRows
+from napari_hybridseg.inference.finish import InferenceError, LabelFinisher, LabelRows
 from napari_hybridseg.inference.windows import Shape, plan_windows
 
 VALUES = np.array([0, 7, 300, 2], dtype=np.uint16)
@@ -77,3 +78,12 @@ def test_of_equals_the_first_wins() -> None:
     logits[0] = -1
     labels = finished(logits, (2, 3, 3), (2, 3, 3), (2, 3, 3), [])
     assert set(labels.ravel()) == {7}
+
+
+def test_an_answer_that_is_no_number_is_refused_not_labelled() -> None:
+    plan = plan_windows((2, 2, 2), (2, 2, 2), 0.5)
+    finisher = LabelFinisher(plan, (2, 2, 2), (2, 2, 2), np.array([0, 1], dtype=np.uint8))
+    logits = torch.zeros(2, 2, 2, 2)
+    logits[1, 0, 0, 0] = torch.nan
+    with pytest.raises(InferenceError, match="float32"):
+        list(finisher.feed(Slab(0, logits)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from helpers import (
     grid,
     random_volume,
     stored,
+    tiny_card,
     tiny_checkpoint,
 )
 from hypothesis import given, settings
@@ -27,6 +29,7 @@ from napari_hybridseg.geometry import Reorientation
 from napari_hybridseg.inference import SegmentOptions, segment
 from napari_hybridseg.inference.devices import DeviceError, cpu_threads
 from napari_hybridseg.inference.preprocess import prepare
+from napari_hybridseg.inference.segmenting import modality_notes
 from napari_hybridseg.model_card import Preprocessing, WindowDefaults, ZScore
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError
 
@@ -315,3 +318,11 @@ def test_a_failing_network_gives_the_threads_back(tiny: Checkpoint) -> None:
         with pytest.raises(RuntimeError, match="broken"):
             list(segment(random_volume(), tiny, ONE_THREAD, network=Broken()))
         assert torch.get_num_threads() == 3
+
+
+def test_a_volume_of_another_modality_is_said() -> None:
+    card = tiny_card(modality="CT")
+    volume = replace(random_volume((4, 5, 6)), name="brain", modality="MR")
+    assert modality_notes(volume, card) == (f"{card.name} was made for CT; brain is MR.",)
+    assert modality_notes(replace(volume, modality="CT"), card) == ()
+    assert modality_notes(replace(volume, modality=""), card) == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from metric_cases import balls
@@ -77,3 +79,10 @@ def test_maps_of_different_places_are_refused() -> None:
     a, b = balls((8, 20, 20))
     with pytest.raises(HybridSegError, match="share no space"):
         score(label_map(a, origin=(500.0, 0.0, 0.0)), label_map(b))
+
+
+def test_what_was_noticed_when_reading_is_said_with_the_scores() -> None:
+    a, b = balls((10, 30, 30))
+    prediction = replace(label_map(a), name="drawn", notes=("left could be right",))
+    report = score(prediction, label_map(b))
+    assert "drawn: left could be right" in report.notes
