@@ -38,6 +38,12 @@ def find_checkpoints() -> list[Path]:
     return found
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """List the checkpoint files in a folder that a user named, by name; not in those in it."""
+    files = (path for path in folder.glob(f"*{_SUFFIX}") if path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
 def _sample_data_folder() -> Path:
     """Give ``sample_data`` inside an installed wheel, or beside the package in a checkout."""
     installed = _PACKAGE / "sample_data"

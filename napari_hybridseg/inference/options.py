@@ -53,5 +53,7 @@ class SegmentOptions(BaseModel):
         default=0,
         ge=0,
         title="CPU threads",
-        description="0 takes all cores, or leaves one to the viewer when there is a viewer.",
+        description="Automatic (0) takes all cores, or leaves one to the viewer when there is a "
+        "viewer.",
+        json_schema_extra={"minimum_reads": "automatic"},
     )

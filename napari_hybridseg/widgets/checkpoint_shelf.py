@@ -36,7 +36,7 @@ def card_line(facts: CheckpointFacts) -> str:
         return facts.problem
     card = facts.card
     count = len(card.labels.organs)
-    parts = [f"{count} organ{'s' if count != 1 else ''}", card.modality]
+    parts = [f"{count} organ{'s' if count != 1 else ''}", card.modality, card.architecture]
     parts += [_dice(evaluation) for evaluation in card.evaluation[:1]]
     parts += [_size(facts)]
     return " · ".join(part for part in parts if part)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_warning
+
 from napari_hybridseg.engine.failures import details_for, sentence_for
 from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, Job
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress
 from napari_hybridseg.inference.options import SegmentOptions
-from napari_hybridseg.resources import find_checkpoints
+from napari_hybridseg.resources import checkpoints_in, find_checkpoints
 from napari_hybridseg.widgets.checkpoint_shelf import checkpoint_choices, read_facts
 from napari_hybridseg.widgets.jobs import JobRunner
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
@@ -18,6 +20,7 @@ from napari_hybridseg.widgets.layer_data import volume_of_layer
 from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
 from napari_hybridseg.widgets.presets import Quality, quality_of, with_quality
 from napari_hybridseg.widgets.report import Log, make_report
+from napari_hybridseg.widgets.score_watch import ScoreWatch
 from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import (
     Choice,
@@ -55,17 +58,22 @@ class Controller:
         self._task: SegmentTask | ScoreTask | None = None
         self._is_closed = False
         self._book = LayerBook(viewer, self._follow_layers)
+        self._watch = ScoreWatch(self._book, self._on_edited)
         runner.happened.connect(self._on_event)
         runner.succeeded.connect(self._on_success)
         runner.failed.connect(self._on_failure)
         runner.cancelled.connect(self._on_cancelled)
+        runner.logged.connect(self.log.add)
         self._restore_choices()
         self._follow_layers()
+        settings.preferences.follow_device(self._on_device_preferred)
 
     def close(self) -> None:
         """Stop the job, end the engine, follow the viewer no longer."""
         if not self._is_closed:
             self._is_closed = True
+            self._settings.preferences.unfollow_device(self._on_device_preferred)
+            self._watch.close()
             self._book.close()
             self._runner.close()
 
@@ -87,7 +95,11 @@ class Controller:
         """Take another checkpoint, known already or not; a bad one leaves the present one."""
         facts = read_facts(path)
         if facts.card is None:
-            self.say(facts.problem, Phase.FAILED)
+            if self._state.phase.is_busy:  # the status line belongs to the job
+                self.log.add(facts.problem)
+                show_warning(facts.problem)
+            else:
+                self.say(facts.problem, Phase.FAILED)
             self._state.events.checkpoint.emit(self._state.checkpoint)  # views go back to it
             return
         self._state.checkpoint = facts
@@ -141,13 +153,11 @@ class Controller:
         if why_not_score(state) or label_map is None or reference is None:
             return
         try:
-            task = ScoreTask.prepare(label_map, reference, self._book)
+            rules = self._settings.preferences.score_rules
+            task = ScoreTask.prepare(label_map, reference, self._book, rules)
         except HybridSegError as error:
             self._fail(error)
             return
-        for layer in (label_map, reference):
-            # connecting again replaces the connection, so a layer is followed once
-            layer.events.labels_update.connect(self._on_edited)
         self._begin(Task.SCORE, task, "Scoring")
 
     def cancel(self) -> None:
@@ -165,7 +175,7 @@ class Controller:
 
     def report(self) -> str:
         """Give the text that 'copy report' copies."""
-        return make_report(self._state, self.log, self._runner.log_tail)
+        return make_report(self._state, self.log)
 
     def _restore_choices(self) -> None:
         self.choose_options(self._settings.options)
@@ -177,8 +187,13 @@ class Controller:
         self._state.message = READY
 
     def _list_checkpoints(self) -> None:
-        paths = [*find_checkpoints(), *self._settings.opened_checkpoints]
+        folder = self._settings.preferences.checkpoints_folder
+        own = checkpoints_in(folder) if folder else []
+        paths = [*find_checkpoints(), *own, *self._settings.opened_checkpoints]
         self._state.checkpoints = checkpoint_choices(paths)
+
+    def _on_device_preferred(self, event: Any = None) -> None:
+        self._state.options = self._settings.options
 
     def _follow_layers(self) -> None:
         state = self._state
@@ -218,12 +233,16 @@ class Controller:
         )
 
     def _begin(self, task: Task, what: SegmentTask | ScoreTask, message: str) -> None:
+        try:
+            self._runner.start(what.job)
+        except HybridSegError as error:
+            self.say(str(error))
+            return
         self._task = what
         self._state.task = task
         self._state.progress = Progress(message, 0, 0)
         self._state.message = message
         self._state.phase = Phase.RUNNING
-        self._runner.start(what.job)
 
     def _on_event(self, job: Job, event: Event) -> None:
         if self._task is None or job is not self._task.job:
@@ -243,7 +262,8 @@ class Controller:
             self._show_result(task, value)
         elif isinstance(task, ScoreTask) and job is task.job:
             self._finish()
-            self._state.score_is_stale = False
+            self._watch.follow(task.checksums)
+            self._state.score_is_stale = self._watch.is_edited()
             self._state.score = task.finish(value)
             self.say(f"Scored {task.label_map_name} against {task.reference_name}.", Phase.DONE)
 
@@ -279,8 +299,8 @@ class Controller:
             self._finish()
             self.say("Cancelled; nothing was changed.", Phase.IDLE)
 
-    def _on_edited(self, event: Any = None) -> None:
-        self._state.score_is_stale = self._state.score is not None
+    def _on_edited(self, is_edited: bool) -> None:
+        self._state.score_is_stale = is_edited and self._state.score is not None
 
     def _finish(self) -> None:
         self._task = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
@@ -25,21 +26,31 @@ if TYPE_CHECKING:
 _WIDTH = 72  # characters: room for the scores beside a canvas, in a window of 1280
 
 
-def start_engine() -> Engine:
-    """Give the client of an engine process, which starts with its first job."""
+def start_engine(on_log: Callable[[str], None]) -> Engine:
+    """Give the client of an engine process, which starts with its first job.
+
+    ``on_log`` gets every line that the engine prints, in another thread.
+    """
     from napari_hybridseg.engine import EngineClient
 
-    return EngineClient()
+    return EngineClient(on_log=on_log)
 
 
 class HybridSegWidget(QWidget):
-    """The dock widget that the manifest names."""
+    """The dock widget that the manifest names.
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    settings : Settings or None
+        Where choices are kept; None is where the user's own are.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer, settings: Settings | None = None) -> None:
         super().__init__()
         self.state = FaceState()
         self._viewer = viewer
-        self._settings = Settings()
+        self._settings = settings or Settings()
         self._runner = JobRunner(start_engine, self)
         self.controller = Controller(viewer, self.state, self._runner, self._settings)
         self.volume = VolumeSection(self.state)

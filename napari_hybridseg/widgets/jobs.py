@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import Any, Protocol
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_hybridseg.engine.failures import sentence_for
-from napari_hybridseg.engine.jobs import Job
+from napari_hybridseg.engine.jobs import DevicesJob, Job
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Progress, Result
 
@@ -33,46 +34,58 @@ class Engine(Protocol):
         """End the engine."""
         ...
 
-    @property
-    def log_tail(self) -> str:
-        """The last lines that the engine wrote."""
-        ...
-
 
 class JobRunner(QObject):
     """Runs one job at a time on an engine that is started when it is first needed.
 
     Signals arrive in the GUI thread and name the job first. A started job ends with exactly one
     of ``succeeded`` (with the result's value), ``failed`` (with the exception) and ``cancelled``.
+    ``logged`` passes on every line that the engine prints, job or not.
+
+    Parameters
+    ----------
+    make_engine : callable
+        Gets what the engine is to call, from any thread, with every line that it prints.
+    parent : QObject or None
     """
 
     happened = Signal(object, object)
     succeeded = Signal(object, object)
     failed = Signal(object, object)
     cancelled = Signal(object)
+    logged = Signal(str)
+    _heard = Signal(str)
 
-    def __init__(self, make_engine: Callable[[], Engine], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        make_engine: Callable[[Callable[[str], None]], Engine],
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
+        self._heard.connect(self._on_heard, Qt.ConnectionType.QueuedConnection)
         self._make_engine = make_engine
         self._engine: Engine | None = None
         self._worker: _EngineWorker | None = None
         self._waiting: Job | None = None
         self._is_closed = False
 
-    @property
-    def log_tail(self) -> str:
-        """The last lines that the engine wrote."""
-        return str(self._engine.log_tail) if self._engine is not None else ""
-
     def start(self, job: Job) -> None:
-        """Start a job; one that is started while another runs waits for that one's end."""
+        """Start a job; one that is started while the engine looks for devices waits for that.
+
+        Raises
+        ------
+        HybridSegError
+            If another job is running or waiting.
+        """
         if self._is_closed:
             return
         if self._worker is not None:
+            if self._waiting is not None or not isinstance(self._worker.job, DevicesJob):
+                raise HybridSegError("Another job is running; wait for it or cancel it.")
             self._waiting = job
             return
         if self._engine is None:
-            self._engine = self._make_engine()
+            self._engine = self._make_engine(self._hear)
         stop = Stop(self._engine)
         worker: _EngineWorker = create_worker(
             job_events,
@@ -109,6 +122,16 @@ class JobRunner(QObject):
             self._worker.stop.request()
         if self._engine is not None:
             self._engine.close()
+
+    def _hear(self, line: str) -> None:
+        """Take a line in a thread of the engine's."""
+        if not self._is_closed:
+            with suppress(RuntimeError):  # the window was closed in this very moment
+                self._heard.emit(line)
+
+    def _on_heard(self, line: str) -> None:
+        if not self._is_closed:
+            self.logged.emit(line)
 
     def _on_event(self, event: Event) -> None:
         if self._worker is not None and not self._is_closed:

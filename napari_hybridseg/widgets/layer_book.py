@@ -7,9 +7,9 @@ from typing import Any
 
 from napari.layers import Image, Labels
 
+from napari_hybridseg.widgets.label_names import LABEL_WORDS, words_of
+from napari_hybridseg.widgets.layer_geometry import plain_metadata
 from napari_hybridseg.widgets.state import Choice
-
-_REFERENCE_WORDS = ("reference", "ground_truth", "groundtruth", "_gt", "label", "seg")
 
 
 class LayerBook:
@@ -57,18 +57,28 @@ class LayerBook:
         return next((layer for layer in self.layers if key_of(layer) == key), None)
 
     def likely_reference(self, volume: str) -> str:
-        """Guess which layer is the reference of a volume, by its name; empty if none is."""
+        """Guess which layer is the reference of a volume, by its name; empty if none is.
+
+        What a network made is no reference.
+        """
         layer = self.find(volume)
-        if layer is None:
+        start = words_of(layer.name) if layer is not None else []
+        if not start:
             return ""
         for choice in self.label_maps():
-            rest = choice.text.removeprefix(layer.name).lower()
-            if rest != choice.text.lower() and any(word in rest for word in _REFERENCE_WORDS):
+            words = words_of(choice.text)
+            is_named_after = words[: len(start)] == start
+            is_called_so = not LABEL_WORDS.isdisjoint(words[len(start) :])
+            if is_named_after and is_called_so and not _is_result(self.find(choice.key)):
                 return choice.key
         return ""
 
     def _changed(self, event: Any = None) -> None:
         self._on_change()
+
+
+def _is_result(layer: Any) -> bool:
+    return "checkpoint" in plain_metadata({"metadata": layer.metadata})
 
 
 def key_of(layer: Any) -> str:

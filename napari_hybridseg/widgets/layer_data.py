@@ -17,7 +17,6 @@ from napari_hybridseg.widgets.layer_geometry import (
     METADATA_KEY,
     LayerError,
     LayerGrid,
-    grid_of_attributes,
     grid_of_layer,
     plain_metadata,
 )
@@ -28,13 +27,17 @@ _CT_WINDOW = (-160.0, 240.0)  # HU; the abdominal soft tissue window
 _SAMPLES_FOR_CONTRAST = 200_000
 
 
-def volume_layers(volume: Volume) -> list[LayerData]:
-    """Show a volume: one image layer for each channel."""
+def volume_layers(volume: Volume, origin: Mapping[str, Any] | None = None) -> list[LayerData]:
+    """Show a volume: one image layer for each channel.
+
+    ``origin`` says in plain JSON types where it came from; it goes into the metadata.
+    """
     grid = LayerGrid.of_canonical(volume.geometry, volume.source)
     channels = len(volume.array)
     layers: list[LayerData] = []
     for number, channel in enumerate(volume.array):
         about = grid.as_metadata() | {"modality": volume.modality, "notes": list(volume.notes)}
+        about |= origin or {}
         attributes = grid.placement() | {
             "name": volume.name if channels == 1 else f"{volume.name} [{number}]",
             "colormap": "gray",
@@ -59,7 +62,7 @@ def result_layer(
     grid: LayerGrid,
     placement: Mapping[str, Any],
     name: str,
-    made_from: Mapping[str, str],
+    made_from: Mapping[str, Any],
 ) -> LayerData:
     """Show a result on the very place of the layer that it was made from.
 
@@ -70,8 +73,8 @@ def result_layer(
     grid, placement
         Where the volume's layer lies, and its layer arguments (:func:`placement_of`), both taken
         when the run began.
-    made_from : mapping of str to str
-        What the result was made from; kept in the metadata.
+    made_from : mapping
+        What the result was made from, in plain JSON types; kept in the metadata.
     """
     data = np.ascontiguousarray(grid.to_layer(label_map.array))
     about = _about_labels(label_map) | dict(made_from) | {"voxels_crc32": voxels_crc32(data)}
@@ -131,15 +134,16 @@ def label_map_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> LabelMap:
     return _label_map(np.asarray(layer.data), grid, {"metadata": layer.metadata}, layer.name)
 
 
-def label_map_of_attributes(data: NDArray[np.generic], attributes: Mapping[str, Any]) -> LabelMap:
-    """Take what napari hands to a writer as a label map.
+def label_map_of_attributes(
+    data: NDArray[np.generic], attributes: Mapping[str, Any], grid: LayerGrid
+) -> LabelMap:
+    """Take what napari hands to a writer as a label map on the grid that it lies on.
 
     Raises
     ------
     LayerError
         As :func:`label_map_of_layer`.
     """
-    grid = grid_of_attributes(data.shape, attributes)
     return _label_map(np.asarray(data), grid, attributes, attributes.get("name", "labels"))
 
 

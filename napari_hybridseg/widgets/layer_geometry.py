@@ -12,7 +12,7 @@ along its own axes, and its true directions travel in ``layer.metadata["hybridse
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,11 @@ _UNKNOWN_DIRECTIONS = (
     "This layer does not say how the patient lies: slices are taken to run from feet to head, "
     "rows from front to back, columns from the patient's right to left."
 )
+_SEVERAL_SOURCES = (
+    "Files on different grids show the same voxels here; the grid of the lowest layer's file is "
+    "used."
+)
+_SAME_MM = 1e-5
 _TRANSFORM_KEYS = ("scale", "translate", "rotate", "shear", "affine", "units", "metadata")
 
 
@@ -54,6 +59,8 @@ class LayerGrid:
         The grid of the file that the layer came from; ``shown`` where there is none.
     is_known : bool
         Whether the directions come from a file, rather than being assumed.
+    is_guessed : bool
+        Whether even the way the axes run is only the most usual one.
     notes : tuple of str
         What had to be assumed.
     """
@@ -61,6 +68,7 @@ class LayerGrid:
     shown: Geometry
     source: Geometry
     is_known: bool = True
+    is_guessed: bool = False
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -120,18 +128,14 @@ def grid_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> LayerGrid:
     Raises
     ------
     LayerError
-        If it is no regular grid of voxels in three dimensions.
+        If it is no regular grid of voxels in three dimensions, or its neighbours disagree.
     """
-    grid = grid_of_attributes(layer.data.shape, _attributes(layer))
-    if grid.is_known:
-        return grid
-    for other in neighbours:
-        if METADATA_KEY in other.metadata and _same_place(layer, other):
-            return grid_of_layer(other)
-    return grid
+    return grid_of_attributes(layer.data.shape, _attributes(layer), neighbours)
 
 
-def grid_of_attributes(shape: Sequence[int], attributes: Mapping[str, Any]) -> LayerGrid:
+def grid_of_attributes(
+    shape: Sequence[int], attributes: Mapping[str, Any], neighbours: Iterable[Any] = ()
+) -> LayerGrid:
     """Find out where voxels lie from an array's shape and a layer's attributes.
 
     Raises
@@ -139,12 +143,37 @@ def grid_of_attributes(shape: Sequence[int], attributes: Mapping[str, Any]) -> L
     LayerError
         As :func:`grid_of_layer`.
     """
+    own = _own_grid(shape, attributes)
+    if own.is_known:
+        return own
+    step, translate, _ = _world_millimetres(len(shape), attributes)
+    grids = [
+        grid_of_layer(other)
+        for other in neighbours
+        if knows_its_grid(other) and _lies_at(other, shape, step, translate)
+    ]
+    if not all(grid.shown.same_grid(grids[0].shown) for grid in grids):
+        raise LayerError(
+            "Scans of different directions lie in the same place, and this layer does not say "
+            "which is its own; close all of them but that one."
+        )
+    if not all(grid.source.same_grid(grids[0].source) for grid in grids):
+        return replace(grids[0], notes=(*grids[0].notes, _SEVERAL_SOURCES))
+    return grids[0] if grids else own
+
+
+def knows_its_grid(layer: Any) -> bool:
+    """Say whether a layer's metadata tell the grid of the file that it came from."""
+    return "geometry" in plain_metadata({"metadata": layer.metadata})
+
+
+def _own_grid(shape: Sequence[int], attributes: Mapping[str, Any]) -> LayerGrid:
     if len(shape) < 3:
         raise LayerError("This layer is flat; a volume with three axes is needed.")
     recorded = plain_metadata(attributes)
     try:
         step, translate, notes = _world_millimetres(len(shape), attributes)
-        if not recorded:
+        if "geometry" not in recorded:
             return _assumed_grid(shape, step, translate, notes)
         known = LayerGrid.of_canonical(
             _geometry(recorded["geometry"]), _geometry(recorded["source"])
@@ -169,13 +198,14 @@ def _assumed_grid(
     translate: NDArray[np.float64],
     notes: tuple[str, ...],
 ) -> LayerGrid:
-    if np.array_equal(step, np.diag(np.abs(np.diag(step)))):
+    is_guessed = np.array_equal(step, np.diag(np.abs(np.diag(step))))
+    if is_guessed:
         frame = np.eye(3)
         notes += (_UNKNOWN_DIRECTIONS,)
     else:
         frame = _WORLD_TO_LPS
     shown = _in_frame(frame, shape, step, translate)
-    return LayerGrid(shown=shown, source=shown, is_known=False, notes=notes)
+    return LayerGrid(shown, source=shown, is_known=False, is_guessed=is_guessed, notes=notes)
 
 
 def _in_frame(
@@ -227,11 +257,17 @@ def _attributes(layer: Any) -> dict[str, Any]:
     return {key: getattr(layer, key) for key in _TRANSFORM_KEYS}
 
 
-def _same_place(layer: Any, other: Any) -> bool:
-    return (
-        layer.data.shape[-3:] == other.data.shape[-3:]
-        and np.allclose(layer.scale[-3:], other.scale[-3:])
-        and np.allclose(layer.translate[-3:], other.translate[-3:])
+def _lies_at(
+    layer: Any,
+    shape: Sequence[int],
+    step: NDArray[np.float64],
+    translate: NDArray[np.float64],
+) -> bool:
+    if tuple(layer.data.shape[-3:]) != tuple(shape[-3:]):
+        return False
+    its_step, its_translate, _ = _world_millimetres(layer.data.ndim, _attributes(layer))
+    return np.allclose(its_step, step, atol=_SAME_MM) and np.allclose(
+        its_translate, translate, atol=_SAME_MM
     )
 
 

@@ -1,7 +1,8 @@
 """A form made from a pydantic model: one definition drives form, file, command line and call.
 
 Understood are the kinds of field that option sets here have: yes or no, whole and decimal
-numbers with limits, fixed choices, and each of them with None for 'from the card'.
+numbers with limits, fixed choices, and each of them with None for 'from the card'. A number's
+lowest value reads as what its field declares as ``minimum_reads``.
 """
 
 from __future__ import annotations
@@ -113,8 +114,9 @@ class _Number:
             self.widget.setDecimals(2)
         if "exclusiveMaximum" in about:
             high -= step
-        if may_be_none:
-            self.widget.setSpecialValueText(FROM_CARD)
+        self.widget.setSpecialValueText(
+            FROM_CARD if may_be_none else about.get("minimum_reads", "")
+        )
         self.widget.setSingleStep(step)
         # a step below the lowest value stands for None
         self.widget.setRange(low - step if may_be_none else low, high)

@@ -35,7 +35,7 @@ class Log:
         return "\n".join(self._lines)
 
 
-def make_report(state: FaceState, log: Log, engine_log: str) -> str:
+def make_report(state: FaceState, log: Log) -> str:
     """Put together what someone who helps needs to know; no voxels, no layer names."""
     card = state.checkpoint.card if state.checkpoint else None
     volume = state.volume_facts.line if state.volume_facts else "none"
@@ -50,9 +50,6 @@ def make_report(state: FaceState, log: Log, engine_log: str) -> str:
         "",
         "Log:",
         log.text,
-        "",
-        "Engine:",
-        engine_log,
     ]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from qtpy.QtCore import QSettings
 
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.widgets.preferences import Preferences
 
 
 class Settings:
@@ -16,18 +17,21 @@ class Settings:
 
     def __init__(self, store: QSettings | None = None) -> None:
         self._store = store or QSettings("napari-hybridseg", "HybridSeg")
+        self.preferences = Preferences()
 
     @property
     def options(self) -> SegmentOptions:
-        """How a volume is segmented."""
+        """How a volume is segmented; the device is that of the Preferences."""
         try:
-            return SegmentOptions.model_validate_json(self._text("options"))
+            kept = SegmentOptions.model_validate_json(self._text("options"))
         except ValidationError:
-            return SegmentOptions()
+            kept = SegmentOptions()
+        return kept.model_copy(update={"device": self.preferences.device(kept.device)})
 
     @options.setter
     def options(self, options: SegmentOptions) -> None:
         self._store.setValue("options", options.model_dump_json())
+        self.preferences.set_device(options.device)
 
     @property
     def checkpoint(self) -> str:

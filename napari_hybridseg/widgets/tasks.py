@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics.scores import ScoreReport
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.dicom_series import SERIES_KEY
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import (
     is_untouched,
@@ -21,8 +24,10 @@ from napari_hybridseg.widgets.layer_data import (
     result_layer,
     scheme_of,
     volume_of_layer,
+    voxels_crc32,
 )
 from napari_hybridseg.widgets.layer_geometry import LayerGrid, grid_of_layer, plain_metadata
+from napari_hybridseg.widgets.preferences import ScoreRules
 from napari_hybridseg.widgets.state import CheckpointFacts, Score
 
 
@@ -36,6 +41,7 @@ class SegmentTask:
     checkpoint: str
     grid: LayerGrid
     placement: dict[str, Any]
+    origin: dict[str, Any]
 
     @classmethod
     def prepare(
@@ -49,6 +55,7 @@ class SegmentTask:
             If the layer is no volume.
         """
         volume = volume_of_layer(layer, book.layers)
+        about = plain_metadata({"metadata": layer.metadata})
         return cls(
             job=SegmentJob(volume=volume, checkpoint=checkpoint.path, options=options),
             volume_key=key_of(layer),
@@ -56,6 +63,7 @@ class SegmentTask:
             checkpoint=checkpoint.card.name if checkpoint.card else checkpoint.path.stem,
             grid=grid_of_layer(layer, book.layers),
             placement=placement_of(layer),
+            origin={key: about[key] for key in (SERIES_KEY,) if key in about},
         )
 
     def show(self, viewer: Any, book: LayerBook, label_map: LabelMap) -> Any:
@@ -73,22 +81,24 @@ class SegmentTask:
             self.grid,
             self.placement,
             name=f"{self.volume_name} · {self.checkpoint}",
-            made_from={"volume": self.volume_key, "checkpoint": self.checkpoint},
+            made_from=self.origin | {"volume": self.volume_key, "checkpoint": self.checkpoint},
         )
         return viewer.add_labels(data, **attributes)
 
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """One comparison of a label map with a reference."""
+    """One comparison of a label map with a reference, and checksums of what is compared."""
 
     job: ScoreJob
-    label_map_key: str
+    checksums: dict[str, int]
     label_map_name: str
     reference_name: str
 
     @classmethod
-    def prepare(cls, label_map: Any, reference: Any, book: LayerBook) -> ScoreTask:
+    def prepare(
+        cls, label_map: Any, reference: Any, book: LayerBook, rules: ScoreRules
+    ) -> ScoreTask:
         """Take snapshots of two Labels layers; one without names gets the other's.
 
         Raises
@@ -103,8 +113,11 @@ class ScoreTask:
         elif scheme_of({"metadata": reference.metadata}) is None:
             truth = replace(truth, scheme=compared.scheme)
         return cls(
-            job=ScoreJob(prediction=compared, reference=truth),
-            label_map_key=key_of(label_map),
+            job=ScoreJob(prediction=compared, reference=truth, **rules._asdict()),
+            checksums={
+                key_of(layer): voxels_crc32(np.asarray(layer.data))
+                for layer in (label_map, reference)
+            },
             label_map_name=label_map.name,
             reference_name=reference.name,
         )

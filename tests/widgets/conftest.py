@@ -47,10 +47,12 @@ class FakeEngine:
         self.failure: Exception | None = None
         self.notes: tuple[Event, ...] = ()
         self.is_closed = False
+        self.on_log: Callable[[str], None] = lambda line: None
         self._cancel = threading.Event()
 
     def run(self, job: Job) -> Iterator[Event]:
         self._cancel.clear()
+        self.on_log("engine says hello")
         if isinstance(job, DevicesJob):
             yield Result(
                 DeviceReport(devices={"cpu": "CPU, 2 cores"}, threads=1, torch_version="0")
@@ -73,10 +75,6 @@ class FakeEngine:
         self.is_closed = True
         self._cancel.set()
 
-    @property
-    def log_tail(self) -> str:
-        return "engine says hello"
-
     def _answer(self, job: Job) -> object:
         if isinstance(job, SegmentJob):
             volume = job.volume
@@ -93,7 +91,12 @@ class FakeEngine:
 def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """Put a fake engine behind the panel."""
     fake = FakeEngine()
-    monkeypatch.setattr("napari_hybridseg.widgets.dock.start_engine", lambda: fake)
+
+    def start(on_log: Callable[[str], None]) -> FakeEngine:
+        fake.on_log = on_log
+        return fake
+
+    monkeypatch.setattr("napari_hybridseg.widgets.dock.start_engine", start)
     return fake
 
 
@@ -102,13 +105,18 @@ def settings_of_its_own(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keep a test's choices out of the user's settings, and the user's out of the test."""
+    import napari.settings
     from qtpy.QtCore import QSettings
 
-    path = str(tmp_path_factory.mktemp("settings") / "settings.ini")
+    folder = tmp_path_factory.mktemp("settings")
+    path = str(folder / "settings.ini")
     monkeypatch.setattr(
         "napari_hybridseg.widgets.settings.QSettings",
         lambda *_: QSettings(path, QSettings.Format.IniFormat),
     )
+    # napari 0.9 keeps the plugins' preferences beside its own, and in memory
+    monkeypatch.setattr(napari.settings, "_CFG_PATH", str(folder / "napari.yaml"), raising=False)
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {}, raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 from typing import Any
 
@@ -9,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels
 
+from napari_hybridseg.geometry import Reorientation
 from napari_hybridseg.widgets.layer_data import volume_layers, volume_of_layer
 from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
 
+FLIPPED = Reorientation(order=(0, 1, 2), flips=(True, True, False))
 AXIS_ORDERS = [
     np.eye(3)[:, list(order)] * signs
     for order in permutations(range(3))
@@ -157,6 +160,54 @@ def test_layer_drawn_over_a_volume_takes_its_geometry(make_volume):
     assert grid_of_layer(drawn, [volume, drawn]) == grid_of_layer(volume)
     elsewhere = Labels(drawn.data, scale=volume.scale, units=volume.units)
     assert not grid_of_layer(elsewhere, [volume, elsewhere]).is_known
+
+
+def drawn_on(layer: Any, **changes: Any) -> Labels:
+    place = {name: getattr(layer, name) for name in ("scale", "translate", "rotate", "affine")}
+    place["units"] = layer.units
+    return Labels(np.zeros(layer.data.shape, dtype=np.uint8), **(place | changes))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rotate": (0, 0, 90)},
+        {"affine": np.diag([1.0, 1.0, -1.0, 1.0])},
+        {"units": ("um",) * 3},
+        {"translate": (0, 0, 0)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_layer_elsewhere_takes_nobodys_geometry(make_volume, change):
+    volume = shown(make_volume())
+    assert grid_of_layer(drawn_on(volume), [volume]).is_known
+    assert not grid_of_layer(drawn_on(volume, **change), [volume]).is_known
+
+
+def test_the_same_place_said_in_other_units_is_the_same_place(make_volume):
+    volume = shown(make_volume())
+    micro = drawn_on(
+        volume, scale=volume.scale * 1000, translate=volume.translate * 1000, units=("um",) * 3
+    )
+    assert grid_of_layer(micro, [volume]) == grid_of_layer(volume)
+
+
+def test_neighbours_that_disagree_are_not_chosen_from(make_volume):
+    upright = shown(make_volume(origin=(0, 0, 0), spacing=(1, 1, 1)))
+    tilted = shown(make_volume(rotation((0.3, 0, 0)), origin=(0, 0, 0), spacing=(1, 1, 1)))
+    drawn = drawn_on(upright)
+    with pytest.raises(LayerError, match="which is its own"):
+        grid_of_layer(drawn, [upright, tilted])
+    assert grid_of_layer(drawn, [tilted]) == grid_of_layer(tilted)
+
+
+def test_neighbours_from_files_of_other_axis_order_are_told(make_volume):
+    volume = make_volume()
+    first = shown(volume)
+    second = shown(replace(volume, source=volume.geometry.reoriented(FLIPPED)))
+    grid = grid_of_layer(drawn_on(first), [first, second])
+    assert grid.source == volume.source
+    assert "different grids" in grid.notes[0]
 
 
 def test_metadata_is_plain_json(make_volume):

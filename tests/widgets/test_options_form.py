@@ -27,6 +27,13 @@ def test_none_reads_from_the_card_and_survives(form, qtbot):
     assert signal.args == [SegmentOptions(tta=True)]
 
 
+def test_a_number_reads_as_its_field_declares(form):
+    assert form.fields["threads"].widget.text() == "automatic"
+    assert form.fields["threads"].value() == 0
+    form.show_options(SegmentOptions(threads=2))
+    assert form.fields["threads"].widget.text() == "2"
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 0.95])
 def test_numbers_come_back_as_they_were_put_in(form, qtbot, value):
     form.show_options(SegmentOptions(overlap=value))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_hybridseg.engine import EngineDied
@@ -14,8 +16,10 @@ from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Note
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.dock import HybridSegWidget
 from napari_hybridseg.widgets.layer_data import label_map_layer, volume_layers
 from napari_hybridseg.widgets.presets import Quality
+from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import Phase
 
 from .conftest import SCHEME
@@ -68,7 +72,7 @@ def test_an_empty_panel_says_what_is_missing(panel):
 
 def test_volume_and_checkpoint_are_described(ready):
     assert ready.widget.volume.line.text() == "6×5×4, 1×2×3 mm · CT"
-    assert ready.widget.checkpoint.line.text().startswith("2 organs · CT")
+    assert ready.widget.checkpoint.line.text().startswith("2 organs · CT · unet · ")
     assert ready.run_button.isEnabled()
 
 
@@ -202,6 +206,99 @@ def test_scores_of_a_layer_that_was_edited_are_called_old(scored):
     scored.widget.review.button.click()
     scored.wait_until(lambda: not scored.state.score_is_stale)
     assert "Edited since" not in scored.widget.review.notes.text()
+
+
+def test_an_undone_edit_leaves_the_scores_valid_and_a_redone_one_does_not(scored):
+    reference = scored.viewer.layers["scan_reference"]
+    reference.data_setitem(tuple(np.array([0]) for _ in range(3)), 2)
+    assert scored.state.score_is_stale
+    reference.undo()
+    scored.wait_until(lambda: not scored.state.score_is_stale)
+    reference.redo()
+    scored.wait_until(lambda: scored.state.score_is_stale)
+
+
+def test_undo_of_an_edit_that_was_scored_makes_the_scores_old(scored):
+    reference = scored.viewer.layers["scan_reference"]
+    reference.data_setitem(tuple(np.array([0]) for _ in range(3)), 2)
+    scored.widget.review.button.click()
+    scored.wait_until(lambda: not scored.state.score_is_stale)
+    reference.undo()
+    scored.wait_until(lambda: scored.state.score_is_stale)
+
+
+def test_scores_of_what_was_edited_meanwhile_arrive_old(scored, engine):
+    engine.gate.clear()
+    scored.widget.review.button.click()
+    reference = scored.viewer.layers["scan_reference"]
+    reference.data_setitem(tuple(np.array([0]) for _ in range(3)), 2)
+    engine.gate.set()
+    scored.wait_for(Phase.DONE)
+    assert "Edited since" in scored.widget.review.notes.text()
+
+
+def test_an_earlier_result_is_no_reference(panel, make_volume, checkpoint_file):
+    volume = panel.add(make_volume(), "ct")
+    panel.widget.checkpoint.chosen.emit(checkpoint_file)
+    panel.run_button.click()
+    panel.wait_for(Phase.DONE)
+    panel.results[0].name = "ct · seg"
+    panel.widget.volume.chosen.emit(str(volume.unique_id))
+    assert panel.state.reference == ""
+    panel.run_button.click()
+    panel.wait_for(Phase.DONE)
+    assert panel.state.score is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_reference"),
+    [
+        ("scan_reference", True),
+        ("scan-GT", True),
+        ("scan ground truth", True),
+        ("scan · segresnet-20-cases", False),
+        ("scan_labelled_by_nobody", False),
+        ("scanner_label", False),
+    ],
+)
+def test_a_reference_is_known_by_whole_words(ready, name, is_reference):
+    layer = ready.viewer.add_labels(np.zeros((4, 5, 6), dtype=np.uint8), name=name)
+    assert ready.state.reference == (str(layer.unique_id) if is_reference else "")
+
+
+def test_a_bad_checkpoint_in_a_run_does_not_lose_the_run(ready, engine, tmp_path):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(b"not a checkpoint")
+    engine.gate.clear()
+    ready.run_button.click()
+    ready.wait_until(lambda: bool(engine.jobs))
+    ready.widget.checkpoint.chosen.emit(bad)
+    assert ready.state.phase is Phase.RUNNING
+    assert "is not a checkpoint file" in ready.widget.controller.log.text
+    assert ready.run_button.text() == "Cancel"
+    engine.gate.set()
+    ready.wait_for(Phase.DONE)
+    assert len(ready.results) == 1
+
+
+def test_the_engine_is_heard_while_it_runs(ready, engine):
+    engine.gate.clear()
+    ready.run_button.click()
+    ready.wait_until(lambda: bool(engine.jobs))
+    threading.Thread(target=engine.on_log, args=["loading weights"]).start()
+    ready.wait_until(lambda: "loading weights" in ready.widget.status.log_view.toPlainText())
+    assert ready.state.phase is Phase.RUNNING
+    engine.gate.set()
+    ready.wait_for(Phase.DONE)
+
+
+def test_settings_of_its_own_leave_the_users_alone(make_napari_viewer_proxy, engine, tmp_path):
+    store = QSettings(str(tmp_path / "own.ini"), QSettings.Format.IniFormat)
+    widget = HybridSegWidget(make_napari_viewer_proxy(), Settings(store))
+    widget.controller.choose_quality(Quality.BEST)
+    widget.controller.close()
+    assert Settings(store).options.tta
+    assert not Settings().options.tta
 
 
 def test_scores_are_taken_along(scored, tmp_path):

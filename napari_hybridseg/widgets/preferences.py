@@ -1,0 +1,91 @@
+"""What the user set on this plugin's page of napari's Preferences.
+
+The page is the manifest's ``configurations``, which napari shows since 0.9. With an older napari,
+or while the plugin is disabled, the defaults of the engine's jobs hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_hybridseg.engine.jobs import ScoreJob
+from napari_hybridseg.metrics import Convention
+
+PLUGIN = "napari-hybridseg"
+
+
+class ScoreRules(NamedTuple):
+    """How a label map is compared with a reference."""
+
+    convention: Convention = ScoreJob.model_fields["convention"].default
+    tolerance_mm: float = ScoreJob.model_fields["tolerance_mm"].default
+
+
+class Preferences:
+    """The page as it is now; nothing is kept here."""
+
+    @property
+    def score_rules(self) -> ScoreRules:
+        """How label maps are scored."""
+        page = _page()
+        if page is None:
+            return ScoreRules()
+        return ScoreRules(page.scores.hd95_convention, page.scores.nsd_tolerance_mm)
+
+    @property
+    def checkpoints_folder(self) -> Path | None:
+        """A folder of checkpoints besides the plugin's own, if there is one."""
+        page = _page()
+        text = page.checkpoints.folder.strip() if page is not None else ""
+        folder = Path(text).expanduser()
+        return folder if text and folder.is_dir() else None
+
+    def device(self, kept: str) -> str:
+        """Give the device that networks run on.
+
+        Parameters
+        ----------
+        kept : str
+            The panel's last choice. It holds where it is of the kind that the page says, which
+            does not tell one GPU from another.
+        """
+        page = _page()
+        if page is None or _kind(kept) == page.segmenting.device:
+            return kept
+        return str(page.segmenting.device)
+
+    def set_device(self, device: str) -> None:
+        """Let the page say what was chosen in the panel."""
+        page = _page()
+        if page is not None and page.segmenting.device != _kind(device):
+            page.segmenting.device = _kind(device)
+
+    def follow_device(self, callback: Callable[[Any], None]) -> None:
+        """Call back when the device is changed on the page."""
+        page = _page()
+        if page is not None:
+            page.segmenting.events.device.connect(callback)
+
+    def unfollow_device(self, callback: Callable[[Any], None]) -> None:
+        """Call back no longer."""
+        page = _page()
+        if page is not None:
+            page.segmenting.events.device.disconnect(callback)
+
+
+def _kind(device: str) -> str:
+    """Give ``cuda`` for ``cuda:1``."""
+    return device.partition(":")[0]
+
+
+def _page() -> Any | None:
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    try:
+        return get_plugin_settings(PLUGIN)
+    except KeyError:
+        return None
