@@ -11,20 +11,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import napari
+from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_hybridseg.atomic import write_text
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.resources import shipped_checkpoints_folder
+from napari_hybridseg.widgets.dock import HybridSegWidget
 from napari_hybridseg.widgets.layer_book import key_of
-from napari_hybridseg.widgets.state import Phase
+from napari_hybridseg.widgets.settings import Settings
+from napari_hybridseg.widgets.state import Phase, why_not_score
 
 CHECKPOINT = "torso-utnetv2-3d.safetensors"
 LABEL_MAP = "torso_a_labels.nii.gz"
 LONGEST_RUN_S = 900
+SETTINGS_FORMAT = QSettings.Format.IniFormat
 
 
 class DemoError(HybridSegError):
@@ -38,29 +43,37 @@ def main() -> None:
     parser.add_argument("--stay", action="store_true", help="leave napari open")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        run(arguments.out, Path(folder) / "settings.ini", stay=arguments.stay)
+
+
+def run(out: Path, settings_file: Path, *, stay: bool) -> None:
+    """Segment, score, keep the results, and say how it went."""
     began = time.monotonic()
-    viewer, panel = open_sample()
+    viewer, panel = open_sample(settings_file)
     say("Segmenting the sample volume …")
     segment_and_score(panel)
-    keep_results(viewer, panel, arguments.out)
+    keep_results(viewer, panel, out)
     report = panel.state.score.report
     say(
         f"Mean Dice {report.mean_dice:.3f}, mean HD95 {report.mean_hd95_mm:.1f} mm over "
         f"{len(report.organs)} organs, {time.monotonic() - began:.0f} s after the start."
     )
-    say(f"The label map, scores.csv and screenshot.png are in {arguments.out}/.")
-    if arguments.stay:
+    say(f"The label map, scores.csv and screenshot.png are in {out}/.")
+    if stay:
         napari.run()
     else:
         viewer.close()
 
 
-def open_sample() -> tuple[Any, Any]:
+def open_sample(settings_file: Path) -> tuple[Any, Any]:
     """Open napari with the sample and the panel."""
     viewer = napari.Viewer()
     viewer.window.resize(1500, 920)
     viewer.open_sample("napari-hybridseg", "torso_a")
-    _, panel = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
+    # settings of its own: what the user chose last must not change the demo, nor the demo that
+    panel = HybridSegWidget(viewer, Settings(QSettings(str(settings_file), SETTINGS_FORMAT)))
+    viewer.window.add_dock_widget(panel, name="HybridSeg", area="right")
     wait_until(lambda: not panel.state.phase.is_busy, panel)
     panel.controller.choose_checkpoint(shipped_checkpoints_folder() / CHECKPOINT)
     return viewer, panel
@@ -69,9 +82,10 @@ def open_sample() -> tuple[Any, Any]:
 def segment_and_score(panel: Any) -> None:
     """Press the button and wait for the table; the sample's reference is chosen already."""
     panel.segment.button.click()
+    wait_until(lambda: bool(panel.state.label_map) and not panel.state.phase.is_busy, panel)
+    if reason := why_not_score(panel.state):
+        raise DemoError(reason)
     wait_until(lambda: panel.state.score is not None and not panel.state.phase.is_busy, panel)
-    if panel.state.phase is Phase.FAILED:
-        raise DemoError(panel.state.message)
 
 
 def keep_results(viewer: Any, panel: Any, out: Path) -> None:
