@@ -2,7 +2,7 @@
 
 To the engine::
 
-    {"id": 1, "job": "segment", "folder": "/tmp/hybridseg-...", "params": {...}}
+    {"id": 1, "job": "segment", "folder": "…/hybridseg-…", "params": {...}}
     {"cancel": 1}
 
 From the engine, any number of the first and then exactly one of the others::

@@ -213,53 +213,38 @@ def _rules() -> list[tuple[str, str]]:
     ]
 
 
+def _architecture(
+    name: str,
+    title: str,
+    config_class: type[TransFuseConfig],
+    note: str = "",
+    millions: float | None = None,
+) -> Architecture:
+    return Architecture(
+        name=name,
+        title=title,
+        paper=_PAPER,
+        spatial_dims=2,
+        config_class=config_class,
+        build=TransFuse,
+        constraints=constraints,
+        explains=("bifusion", "attention-gate", "vit"),
+        paper_parameters=millions,
+        note=note,
+        paper_channels=(3, 1),
+    )
+
+
+_AS_IN_THE_CODE = "As in the authors' code; the paper has a Res2Net-50 and 10 transformer blocks."
+
 ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture(
-        name="transfuse-s",
-        title="TransFuse-S",
-        paper=_PAPER,
-        spatial_dims=2,
-        config_class=TransFuseConfig,
-        build=TransFuse,
-        constraints=constraints,
-        explains=("bifusion", "attention-gate", "vit"),
-        paper_channels=(3, 1),
-        paper_parameters=26.3,
-    ),
-    Architecture(
-        name="transfuse-l",
-        title="TransFuse-L",
-        paper=_PAPER,
-        spatial_dims=2,
-        config_class=TransFuseLConfig,
-        build=TransFuse,
-        constraints=constraints,
-        explains=("bifusion", "attention-gate", "vit"),
-        paper_channels=(3, 1),
-        note="As in the authors' code; the paper has a Res2Net-50 and 10 transformer blocks.",
-    ),
-    Architecture(
-        name="transfuse-l384",
-        title="TransFuse-L (384x512)",
-        paper=_PAPER,
-        spatial_dims=2,
-        config_class=TransFuseL384Config,
-        build=TransFuse,
-        constraints=constraints,
-        explains=("bifusion", "attention-gate", "vit"),
-        paper_channels=(3, 1),
-        note="As in the authors' code; the paper has a Res2Net-50 and 10 transformer blocks.",
-    ),
-    Architecture(
-        name="transfuse-lstar",
-        title="TransFuse-L*",
-        paper=_PAPER,
-        spatial_dims=2,
-        config_class=TransFuseLStarConfig,
-        build=TransFuse,
-        constraints=constraints,
-        explains=("bifusion", "attention-gate", "vit"),
-        paper_channels=(3, 1),
-        note="The authors published no code of it; the depth of its transformer is assumed.",
+    _architecture("transfuse-s", "TransFuse-S", TransFuseConfig, millions=26.3),
+    _architecture("transfuse-l", "TransFuse-L", TransFuseLConfig, _AS_IN_THE_CODE),
+    _architecture("transfuse-l384", "TransFuse-L (384x512)", TransFuseL384Config, _AS_IN_THE_CODE),
+    _architecture(
+        "transfuse-lstar",
+        "TransFuse-L*",
+        TransFuseLStarConfig,
+        "The authors published no code of it; the depth of its transformer is assumed.",
     ),
 )
