@@ -54,7 +54,7 @@ def check_installed(path: Path) -> None:
     missing = [n for n in ("pydicom", "highdicom") if importlib.util.find_spec(n) is None]
     if missing:
         raise FormatError(
-            f"{path} is DICOM, and {' and '.join(missing)} for reading it is not installed; run: "
+            f"{path} is DICOM, and {' and '.join(missing)} must be installed to read it; run: "
             f"{INSTALL}."
         )
 
