@@ -7,19 +7,18 @@ from typing import Any
 
 from napari.utils.notifications import show_warning
 
-from napari_hybridseg.engine.failures import details_for, sentence_for
-from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, Job
+from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.events import Event, Note, Progress
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.metrics.scores import ScoreReport
 from napari_hybridseg.resources import checkpoints_in, find_checkpoints
 from napari_hybridseg.widgets.checkpoint_shelf import checkpoint_choices, read_facts
-from napari_hybridseg.widgets.jobs import JobRunner
+from napari_hybridseg.widgets.desk import JobDesk, Order
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import volume_of_layer
 from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
 from napari_hybridseg.widgets.presets import Quality, quality_of, with_quality
-from napari_hybridseg.widgets.report import Log, make_report
+from napari_hybridseg.widgets.report import make_report
 from napari_hybridseg.widgets.score_watch import ScoreWatch
 from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import (
@@ -37,49 +36,39 @@ READY = "Ready."
 
 
 class Controller:
-    """Changes the state; views only read it.
+    """Changes the state for volume, checkpoint, segmenting and scoring; views only read it.
 
     Parameters
     ----------
     viewer : napari.viewer.Viewer
     state : FaceState
-    runner : JobRunner
+    desk : JobDesk
     settings : Settings
     """
 
-    def __init__(
-        self, viewer: Any, state: FaceState, runner: JobRunner, settings: Settings
-    ) -> None:
-        self.log = Log()
+    def __init__(self, viewer: Any, state: FaceState, desk: JobDesk, settings: Settings) -> None:
         self._viewer = viewer
         self._state = state
-        self._runner = runner
+        self._desk = desk
         self._settings = settings
-        self._task: SegmentTask | ScoreTask | None = None
         self._is_closed = False
         self._book = LayerBook(viewer, self._follow_layers)
         self._watch = ScoreWatch(self._book, self._on_edited)
-        runner.happened.connect(self._on_event)
-        runner.succeeded.connect(self._on_success)
-        runner.failed.connect(self._on_failure)
-        runner.cancelled.connect(self._on_cancelled)
-        runner.logged.connect(self.log.add)
         self._restore_choices()
         self._follow_layers()
         settings.preferences.follow_device(self._on_device_preferred)
 
     def close(self) -> None:
-        """Stop the job, end the engine, follow the viewer no longer."""
+        """Follow the viewer no longer."""
         if not self._is_closed:
             self._is_closed = True
             self._settings.preferences.unfollow_device(self._on_device_preferred)
             self._watch.close()
             self._book.close()
-            self._runner.close()
 
     def look_for_devices(self) -> None:
         """Ask the engine what networks can run on; it is warm then for the first run."""
-        self._runner.start(DevicesJob())
+        self._desk.aside(DevicesJob(), self._offer_devices)
 
     def choose_volume(self, key: str) -> None:
         """Take another layer as the volume; its reference and result come with it."""
@@ -96,10 +85,10 @@ class Controller:
         facts = read_facts(path)
         if facts.card is None:
             if self._state.phase.is_busy:  # the status line belongs to the job
-                self.log.add(facts.problem)
+                self._desk.log.add(facts.problem)
                 show_warning(facts.problem)
             else:
-                self.say(facts.problem, Phase.FAILED)
+                self._desk.say(facts.problem, Phase.FAILED)
             self._state.events.checkpoint.emit(self._state.checkpoint)  # views go back to it
             return
         self._state.checkpoint = facts
@@ -141,10 +130,18 @@ class Controller:
         try:
             task = SegmentTask.prepare(layer, self._book, state.checkpoint, state.options)
         except HybridSegError as error:
-            self._fail(error)
+            self._desk.fail(error)
             return
-        self.log.add(f"Segmenting ({task.job.volume.geometry.describe()}) with {task.checkpoint}")
-        self._begin(Task.SEGMENT, task, "Starting the engine")
+        size = task.job.volume.geometry.describe()
+        self._desk.log.add(f"Segmenting ({size}) with {task.checkpoint}")
+        self._desk.begin(
+            Order(
+                Task.SEGMENT,
+                task.job,
+                "Starting the engine",
+                on_done=lambda label_map: self._show_result(task, label_map),
+            )
+        )
 
     def score(self) -> None:
         """Start a comparison."""
@@ -156,26 +153,20 @@ class Controller:
             rules = self._settings.preferences.score_rules
             task = ScoreTask.prepare(label_map, reference, self._book, rules)
         except HybridSegError as error:
-            self._fail(error)
+            self._desk.fail(error)
             return
-        self._begin(Task.SCORE, task, "Scoring")
-
-    def cancel(self) -> None:
-        """Stop the job."""
-        if self._state.phase is Phase.RUNNING:
-            self.say("Cancelling…", Phase.CANCELLING)
-            self._runner.cancel()
-
-    def say(self, message: str, phase: Phase | None = None) -> None:
-        """Put a sentence into the status line and the log."""
-        self.log.add(message)
-        self._state.message = message
-        if phase is not None:
-            self._state.phase = phase
+        self._desk.begin(
+            Order(
+                Task.SCORE,
+                task.job,
+                "Scoring",
+                on_done=lambda report: self._show_score(task, report),
+            )
+        )
 
     def report(self) -> str:
         """Give the text that 'copy report' copies."""
-        return make_report(self._state, self.log)
+        return make_report(self._state, self._desk.log)
 
     def _restore_choices(self) -> None:
         self.choose_options(self._settings.options)
@@ -232,79 +223,29 @@ class Controller:
             notes=volume.notes,
         )
 
-    def _begin(self, task: Task, what: SegmentTask | ScoreTask, message: str) -> None:
-        try:
-            self._runner.start(what.job)
-        except HybridSegError as error:
-            self.say(str(error))
-            return
-        self._task = what
-        self._state.task = task
-        self._state.progress = Progress(message, 0, 0)
-        self._state.message = message
-        self._state.phase = Phase.RUNNING
-
-    def _on_event(self, job: Job, event: Event) -> None:
-        if self._task is None or job is not self._task.job:
-            return
-        if isinstance(event, Progress) and self._state.phase is Phase.RUNNING:
-            self._state.progress = event
-            self._state.message = event.stage
-        elif isinstance(event, Note):
-            self.say(event.message)
-
-    def _on_success(self, job: Job, value: Any) -> None:
-        task = self._task
-        if isinstance(value, DeviceReport):
-            self._offer_devices(value)
-        elif isinstance(task, SegmentTask) and job is task.job:
-            self._finish()
-            self._show_result(task, value)
-        elif isinstance(task, ScoreTask) and job is task.job:
-            self._finish()
-            self._watch.follow(task.checksums)
-            self._state.score_is_stale = self._watch.is_edited()
-            self._state.score = task.finish(value)
-            self.say(f"Scored {task.label_map_name} against {task.reference_name}.", Phase.DONE)
+    def _show_score(self, task: ScoreTask, report: ScoreReport) -> None:
+        self._watch.follow(task.checksums)
+        self._state.score_is_stale = self._watch.is_edited()
+        self._state.score = task.finish(report)
+        self._desk.say(f"Scored {task.label_map_name} against {task.reference_name}.", Phase.DONE)
 
     def _show_result(self, task: SegmentTask, label_map: Any) -> None:
         layer = task.show(self._viewer, self._book, label_map)
         is_gone = self._book.find(task.volume_key) is None
-        self.say(
+        self._desk.say(
             f"Segmented {task.volume_name}: the result is the layer '{layer.name}'"
             + (" (its volume was closed meanwhile)." if is_gone else "."),
             Phase.DONE,
         )
         for note in label_map.notes:
-            self.log.add(note)
+            self._desk.log.add(note)
         if self._state.volume == task.volume_key or is_gone:
             self._state.label_map = key_of(layer)
             self._state.score = None
             self.score()
 
-    def _on_failure(self, job: Job, error: BaseException) -> None:
-        if isinstance(job, DevicesJob):
-            self.log.add(f"The engine did not tell its devices: {sentence_for(error)}")
-            return
-        self._finish()
-        self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        self.say(sentence_for(error), Phase.FAILED)
-        if not isinstance(error, HybridSegError):
-            self.log.add(details_for(error))
-
-    def _on_cancelled(self, job: Job) -> None:
-        if not isinstance(job, DevicesJob):
-            self._finish()
-            self.say("Cancelled; nothing was changed.", Phase.IDLE)
-
     def _on_edited(self, is_edited: bool) -> None:
         self._state.score_is_stale = is_edited and self._state.score is not None
-
-    def _finish(self) -> None:
-        self._task = None
-        self._state.progress = None
 
     def _offer_devices(self, report: DeviceReport) -> None:
         named = [Choice(name, text) for name, text in report.devices.items()]

@@ -10,8 +10,11 @@ from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidg
 
 from napari_hybridseg.widgets.checkpoint_section import CheckpointSection
 from napari_hybridseg.widgets.controller import Controller
+from napari_hybridseg.widgets.desk import JobDesk
 from napari_hybridseg.widgets.inputs import Fold, Line
 from napari_hybridseg.widgets.jobs import Engine, JobRunner
+from napari_hybridseg.widgets.preferences import Preferences
+from napari_hybridseg.widgets.report import Log
 from napari_hybridseg.widgets.review_section import ReviewSection
 from napari_hybridseg.widgets.segment_section import SegmentSection
 from napari_hybridseg.widgets.settings import Settings
@@ -33,7 +36,17 @@ def start_engine(on_log: Callable[[str], None]) -> Engine:
     """
     from napari_hybridseg.engine import EngineClient
 
-    return EngineClient(on_log=on_log)
+    return EngineClient(on_log=on_log, environment=Preferences().engine_environment)
+
+
+def close_all(*parts: Controller | JobRunner) -> Callable[[], None]:
+    """Give what closes these parts in turn; each may be closed more than once."""
+
+    def close() -> None:
+        for part in parts:
+            part.close()
+
+    return close
 
 
 class HybridSegWidget(QWidget):
@@ -52,12 +65,13 @@ class HybridSegWidget(QWidget):
         self._viewer = viewer
         self._settings = settings or Settings()
         self._runner = JobRunner(start_engine, self)
-        self.controller = Controller(viewer, self.state, self._runner, self._settings)
+        self.desk = JobDesk(self.state, self._runner, Log())
+        self.controller = Controller(viewer, self.state, self.desk, self._settings)
         self.volume = VolumeSection(self.state)
         self.checkpoint = CheckpointSection(self.state, self._settings)
         self.segment = SegmentSection(self.state)
         self.review = ReviewSection(self.state, self._settings)
-        self.status = StatusSection(self.state, self.controller.log, self.controller.report)
+        self.status = StatusSection(self.state, self.desk.log, self.controller.report)
         self._lay_out()
         self._connect()
         self._end_with_the_window()
@@ -105,11 +119,11 @@ class HybridSegWidget(QWidget):
         self.segment.options_chosen.connect(controller.choose_options)
         self.review.label_map_chosen.connect(controller.choose_label_map)
         self.review.reference_chosen.connect(controller.choose_reference)
-        self.review.told.connect(controller.say)
+        self.review.told.connect(self.desk.say)
         self.segment.button.started.connect(controller.segment)
         self.review.button.started.connect(controller.score)
         for button in (self.segment.button, self.review.button):
-            button.stopped.connect(controller.cancel)
+            button.stopped.connect(self.desk.cancel)
         self.state.events.label_map.connect(self._open_review)
         self.state.events.score.connect(self._show_scores)
         self._viewer.events.theme.connect(self._dress)
@@ -130,11 +144,11 @@ class HybridSegWidget(QWidget):
         """End the engine when napari takes the panel out of its dock."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.controller.close()
+            self._close()
 
     def _end_with_the_window(self) -> None:
-        # bound to the controller, not to this widget: it is gone when 'destroyed' is told
-        close = self.controller.close
+        # bound to no widget: this one is gone when 'destroyed' is told
+        close = self._close = close_all(self.controller, self._runner)
         self.destroyed.connect(lambda: close())
         application = QApplication.instance()
         if application is not None:

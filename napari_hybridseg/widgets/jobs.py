@@ -12,7 +12,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_hybridseg.engine.failures import sentence_for
-from napari_hybridseg.engine.jobs import DevicesJob, Job
+from napari_hybridseg.engine.jobs import Job
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Progress, Result
 
@@ -69,8 +69,15 @@ class JobRunner(QObject):
         self._waiting: Job | None = None
         self._is_closed = False
 
-    def start(self, job: Job) -> None:
-        """Start a job; one that is started while the engine looks for devices waits for that.
+    def start(self, job: Job, *, gives_way: bool = False) -> None:
+        """Start a job, after the running one if that is one that gives way.
+
+        Parameters
+        ----------
+        job : Job
+        gives_way : bool
+            Whether this is something short on the side: it starts only where nothing else is
+            under way, and the next job waits for it.
 
         Raises
         ------
@@ -80,7 +87,7 @@ class JobRunner(QObject):
         if self._is_closed:
             return
         if self._worker is not None:
-            if self._waiting is not None or not isinstance(self._worker.job, DevicesJob):
+            if gives_way or self._waiting is not None or not self._worker.gives_way:
                 raise HybridSegError("Another job is running; wait for it or cancel it.")
             self._waiting = job
             return
@@ -97,6 +104,7 @@ class JobRunner(QObject):
             _worker_class=_EngineWorker,
         )
         worker.job = job
+        worker.gives_way = gives_way
         worker.stop = stop
         worker.yielded.connect(self._on_event)
         worker.returned.connect(self._on_returned)
@@ -181,6 +189,7 @@ class _EngineWorker(GeneratorWorker):
     """A worker that ends its engine's job too when napari or the user asks it to quit."""
 
     job: Job
+    gives_way: bool
     stop: Stop
 
     def quit(self) -> None:

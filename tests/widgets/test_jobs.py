@@ -24,7 +24,7 @@ def test_a_job_waits_for_the_look_at_devices_and_a_second_one_is_refused(
     done: list[Any] = []
     runner.succeeded.connect(lambda job, value: done.append(job))
     engine.gate.clear()
-    runner.start(DevicesJob())
+    runner.start(DevicesJob(), gives_way=True)
     runner.start(first)
     with pytest.raises(HybridSegError, match="Another job is running"):
         runner.start(second)  # while the first one waits

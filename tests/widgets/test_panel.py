@@ -97,7 +97,7 @@ def test_progress_and_notes_are_shown_while_it_runs(ready, engine):
     ready.wait_until(lambda: "about 12 s left" in ready.widget.status.line.text())
     assert ready.widget.status.bar.isVisibleTo(ready.widget)
     assert ready.run_button.text() == "Cancel"
-    ready.wait_until(lambda: "cropped to the body" in ready.widget.controller.log.text)
+    ready.wait_until(lambda: "cropped to the body" in ready.widget.desk.log.text)
     engine.gate.set()
     ready.wait_for(Phase.DONE)
     assert ready.run_button.text() == "Segment"
@@ -274,7 +274,7 @@ def test_a_bad_checkpoint_in_a_run_does_not_lose_the_run(ready, engine, tmp_path
     ready.wait_until(lambda: bool(engine.jobs))
     ready.widget.checkpoint.chosen.emit(bad)
     assert ready.state.phase is Phase.RUNNING
-    assert "is not a checkpoint file" in ready.widget.controller.log.text
+    assert "is not a checkpoint file" in ready.widget.desk.log.text
     assert ready.run_button.text() == "Cancel"
     engine.gate.set()
     ready.wait_for(Phase.DONE)
