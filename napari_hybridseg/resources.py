@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from platformdirs import user_data_dir
+from platformdirs import user_cache_dir, user_data_dir
 
 _PACKAGE = Path(__file__).resolve().parent
 _SUFFIX = ".safetensors"
+_PRODUCT = "napari-hybridseg"
+CACHE_VARIABLE = "HYBRIDSEG_CACHE"
 
 
 def shipped_checkpoints_folder() -> Path:
@@ -22,7 +25,17 @@ def sample_volumes_folder() -> Path:
 
 def user_checkpoints_folder() -> Path:
     """Give the folder where a user's own checkpoints are found; it may not exist yet."""
-    return Path(user_data_dir("napari-hybridseg")) / "checkpoints"
+    return Path(user_data_dir(_PRODUCT)) / "checkpoints"
+
+
+def cache_folder() -> Path:
+    """Give the folder for what can be fetched or measured again; it may not exist yet.
+
+    The environment variable ``HYBRIDSEG_CACHE`` names it, else it is where the system keeps
+    caches.
+    """
+    named = os.environ.get(CACHE_VARIABLE, "").strip()
+    return Path(named).expanduser() if named else Path(user_cache_dir(_PRODUCT))
 
 
 def find_checkpoints() -> list[Path]:

@@ -8,14 +8,21 @@ oblique grid stays oblique. ``source`` is the grid of the file, number for numbe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.formats import StoredImage, image_name, read_image, write_image
+from napari_hybridseg.formats import (
+    UNSTATED,
+    ChannelAxis,
+    StoredImage,
+    image_name,
+    read_image,
+    write_image,
+)
 from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation
 from napari_hybridseg.labels import LabelScheme, LabelSchemeError
 
@@ -64,12 +71,15 @@ class Volume(OnGrid):
         For people; the modality may be empty.
     notes : tuple of str
         What was noticed when reading.
+    channel_axis : ChannelAxis
+        What the channels are.
     """
 
     array: NDArray[np.generic]
     name: str = "volume"
     modality: str = ""
     notes: tuple[str, ...] = ()
+    channel_axis: ChannelAxis = UNSTATED
 
     @classmethod
     def from_stored(cls, stored: StoredImage, name: str = "volume") -> Volume:
@@ -82,6 +92,7 @@ class Volume(OnGrid):
             name=name,
             modality=stored.modality,
             notes=stored.notes,
+            channel_axis=stored.channel_axis,
         )
 
 
@@ -169,8 +180,34 @@ def load_label_map(
     path = Path(path)
     stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
     if scheme is None and stored.scheme is None:
-        scheme = _scheme_beside(path)
+        scheme, notes = scheme_beside(path)
+        stored = replace(stored, notes=stored.notes + notes)
     return LabelMap.from_stored(stored, image_name(path), scheme)
+
+
+def scheme_beside(path: Path) -> tuple[LabelScheme | None, tuple[str, ...]]:
+    """Find the names of a label map in a JSON file beside it, as `load_label_map` does.
+
+    Returns
+    -------
+    scheme : LabelScheme or None
+        None where there is no such file.
+    notes : tuple of str
+        That a file was there but could not be understood.
+    """
+    notes: tuple[str, ...] = ()
+    for candidate in (names_file(path), path.parent / "labels.json"):
+        if candidate.is_file():
+            try:
+                return LabelScheme.from_json(candidate), ()
+            except LabelSchemeError as error:
+                notes += (f"Label names were not read: {error}",)
+    return None, notes
+
+
+def names_file(path: Path) -> Path:
+    """Give where the names of one label map are looked for: ``liver.json`` for ``liver.nii.gz``."""
+    return path.parent / f"{image_name(path)}.json"
 
 
 def save_label_map(label_map: LabelMap, path: str | Path, *, overwrite: bool = False) -> None:
@@ -220,13 +257,3 @@ def _present(labels: NDArray[np.unsignedinteger]) -> tuple[int, ...]:
     for plane in labels:  # whole volumes at once would need eight bytes a voxel
         seen[plane] = True
     return tuple(int(label) for label in np.flatnonzero(seen) if label != 0)
-
-
-def _scheme_beside(path: Path) -> LabelScheme | None:
-    for candidate in (path.parent / f"{image_name(path)}.json", path.parent / "labels.json"):
-        if candidate.is_file():
-            try:
-                return LabelScheme.from_json(candidate)
-            except LabelSchemeError:
-                continue
-    return None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# the machines that run this are shared: a slow example is no failure
-settings.register_profile("shared machine", deadline=None)
+# the machines that run this are shared: a slow example is no failure, nor is a slow draw
+settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("shared machine")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -205,7 +205,9 @@ def test_names_come_from_a_file_beside(tmp_path: Path, name: str) -> None:
 def test_a_foreign_json_beside_does_no_harm(tmp_path: Path) -> None:
     write_image(tmp_path / "liver.nrrd", np.ones((3, 3, 3), np.uint8), grid((3, 3, 3)))
     (tmp_path / "liver.json").write_text(json.dumps({"EchoTime": 0.03}))
-    assert load_label_map(tmp_path / "liver.nrrd").scheme.names == {1: "label 1"}
+    label_map = load_label_map(tmp_path / "liver.nrrd")
+    assert label_map.scheme.names == {1: "label 1"}
+    assert any("Label names were not read" in note for note in label_map.notes)
 
 
 def test_volumes_can_be_compared() -> None:

@@ -11,10 +11,26 @@ import typer
 from napari_hybridseg.cli.console import JsonOption, ResampleOption, remark, write_json
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.formats import image_name, read_image
+from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
-from napari_hybridseg.volume import Volume
+from napari_hybridseg.volume import Volume, scheme_beside
 
 _MOST_LABELS = 64
+_SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
+_PLANES = {
+    "right": "sagittal",
+    "left": "sagittal",
+    "front": "coronal",
+    "back": "coronal",
+    "head": "axial",
+    "feet": "axial",
+}
+_VOLUMES = {
+    "unstated": "volumes (channels or time points: the file does not say)",
+    "channels": "channels",
+    "time": "time points",
+    "colours": "colours",
+}
 
 
 def info(
@@ -28,7 +44,8 @@ def info(
         try:
             stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
             volume = Volume.from_stored(stored, image_name(path))
-            described.append(describe(path, volume, stored.scheme))
+            scheme = stored.scheme or scheme_beside(path)[0]
+            described.append(describe(path, volume, scheme))
         except HybridSegError as error:
             failed.append({"file": str(path), "error": str(error)})
     if as_json:
@@ -50,11 +67,14 @@ def describe(path: Path, volume: Volume, scheme: LabelScheme | None = None) -> d
         "file": str(path),
         "size": list(grid.size),
         "channels": volume.array.shape[0],
+        "channel_kind": volume.channel_axis.kind,
+        "seconds_apart": volume.channel_axis.step_s,
         "spacing_mm": list(grid.spacing),
         "origin_mm_lps": list(grid.origin),
         "direction": list(grid.direction),
         "orientation": grid.axis_codes,
         "oblique": grid.is_oblique,
+        "tilt_degrees": _tilt(grid),
         "type": str(volume.array.dtype),
         "modality": volume.modality,
         "lowest": float(values.min()) if values.size else None,
@@ -63,6 +83,12 @@ def describe(path: Path, volume: Volume, scheme: LabelScheme | None = None) -> d
         "label_names": {str(k): name for k, name in (scheme.names if scheme else {}).items()},
         "problems": list(volume.notes),
     }
+
+
+def _tilt(grid: Geometry) -> float:
+    """Give the largest angle between an axis of a grid and the patient's nearest, in degrees."""
+    nearest = float(np.abs(grid.direction_matrix).max(axis=0).min())
+    return float(np.degrees(np.arccos(min(1.0, nearest))))
 
 
 def _label_volumes(volume: Volume) -> dict[str, float] | None:
@@ -81,27 +107,52 @@ def _label_volumes(volume: Volume) -> dict[str, float] | None:
 
 
 def _text(entry: dict[str, Any]) -> str:
+    lines = [
+        entry["file"],
+        f"  size         {_sizes(entry)}",
+        f"  axes         {_axes(entry)}",
+        f"  values       {_values(entry)}",
+    ]
+    if entry["channels"] > 1:
+        lines.insert(2, f"  volumes      {_volumes(entry)}")
+    if entry["modality"]:
+        lines.append(f"  modality     {entry['modality']}")
+    if entry["labels_ml"]:
+        names = entry["label_names"]
+        labels = ", ".join(
+            f"{names.get(k, f'label {k}')}: {v:g} mL" for k, v in entry["labels_ml"].items()
+        )
+        lines.append(f"  labels       {labels}")
+    lines.extend(f"  note         {problem}" for problem in entry["problems"])
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
+def _sizes(entry: dict[str, Any]) -> str:
     size = " × ".join(map(str, entry["size"]))
     spacing = " × ".join(f"{s:.4g}" for s in entry["spacing_mm"])
     extent = " × ".join(
         f"{n * s:.0f}" for n, s in zip(entry["size"], entry["spacing_mm"], strict=True)
     )
-    oblique = ", oblique" if entry["oblique"] else ""
-    lines = [
-        entry["file"],
-        f"  size         {size} voxels"
-        + (f", {entry['channels']} channels" if entry["channels"] > 1 else ""),
-        f"  spacing      {spacing} mm (in all {extent} mm)",
-        f"  orientation  {entry['orientation']}{oblique} (where each axis runs to)",
-        f"  values       {entry['lowest']:g} to {entry['highest']:g}, {entry['type']}"
-        if entry["lowest"] is not None
-        else f"  values       none is a number, {entry['type']}",
-    ]
-    if entry["modality"]:
-        lines.append(f"  modality     {entry['modality']}")
-    if entry["labels_ml"]:
-        names = entry["label_names"]
-        labels = ", ".join(f"{names.get(k, k)}: {v:g} mL" for k, v in entry["labels_ml"].items())
-        lines.append(f"  as labels    {labels}")
-    lines.extend(f"  note         {problem}" for problem in entry["problems"])
-    return "\n".join(lines)
+    return f"{size} voxels of {spacing} mm, {extent} mm in all"
+
+
+def _volumes(entry: dict[str, Any]) -> str:
+    step = f", {entry['seconds_apart']:g} s apart" if entry["seconds_apart"] else ""
+    return f"{entry['channels']} {_VOLUMES[entry['channel_kind']]}{step}"
+
+
+def _axes(entry: dict[str, Any]) -> str:
+    first, second, third = (_SIDES[letter] for letter in entry["orientation"])
+    count, plane = entry["size"][2], _PLANES[third]
+    slices = f"{count} {plane} slice{'s' if count > 1 else ''}"
+    tilt = f", tilted by {entry['tilt_degrees']:.0f}° against the body" if entry["oblique"] else ""
+    sides = f"{first}, {second} and {third} ({entry['orientation']})"
+    return f"run to the patient's {sides}: {slices}{tilt}"
+
+
+def _values(entry: dict[str, Any]) -> str:
+    kind = "decimal" if "float" in entry["type"] else "whole"
+    if entry["lowest"] is None:
+        return f"none is a number ({entry['type']})"
+    unit = " HU" if entry["modality"] == "CT" else ""
+    return f"{entry['lowest']:g} to {entry['highest']:g}{unit}, {kind} numbers ({entry['type']})"

@@ -29,18 +29,30 @@ from napari_hybridseg.engine.failures import (
     JobFailed,
     sentence_for_death,
 )
-from napari_hybridseg.engine.jobs import DevicesJob, Job, ScoreJob, SegmentJob, VolumeJob
+from napari_hybridseg.engine.jobs import (
+    DevicesJob,
+    EstimateJob,
+    ExplainJob,
+    Job,
+    ScoreJob,
+    SegmentJob,
+    VolumeJob,
+)
 from napari_hybridseg.engine.process import EngineProcess, Log, LogCallback
 from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
+    Wish,
     cancel_line,
     event_of_reply,
     request_line,
+    steer_line,
 )
 from napari_hybridseg.engine.scratch import Scratch
 from napari_hybridseg.events import Event
+from napari_hybridseg.explain.options import ExplainOptions
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics import Convention
 from napari_hybridseg.volume import LabelMap, Volume
@@ -79,6 +91,8 @@ class EngineClient:
         itself before it is killed.
     on_log : callable or None
         Gets every line that the engine prints, in another thread.
+    environment : mapping or None
+        Variables that the engine gets besides this process's own.
     """
 
     def __init__(
@@ -86,9 +100,11 @@ class EngineClient:
         command: Sequence[str] | None = None,
         grace_s: float = 3.0,
         on_log: LogCallback | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = tuple(command or (sys.executable, "-m", "napari_hybridseg.engine"))
         self._grace_s = grace_s
+        self._environment = dict(environment or {})
         self._log = Log(on_log)
         self._lock = threading.Lock()
         self._ids = count(1)
@@ -105,6 +121,24 @@ class EngineClient:
         path = Path(checkpoint).absolute()
         return self.run(
             SegmentJob(volume=volume, checkpoint=path, options=options or SegmentOptions())
+        )
+
+    def estimate(
+        self, volume: Volume, checkpoint: str | Path, options: SegmentOptions | None = None
+    ) -> Iterator[Event]:
+        """Time two windows; the result is an ``Estimate``. See :meth:`run`."""
+        path = Path(checkpoint).absolute()
+        return self.run(
+            EstimateJob(volume=volume, checkpoint=path, options=options or SegmentOptions())
+        )
+
+    def explain(
+        self, volume: Volume, checkpoint: str | Path, options: ExplainOptions | None = None
+    ) -> Iterator[Event]:
+        """Show what a network saw; the result is an ``Explanation``. See :meth:`run`."""
+        path = Path(checkpoint).absolute()
+        return self.run(
+            ExplainJob(volume=volume, checkpoint=path, options=options or ExplainOptions())
         )
 
     def score(
@@ -181,6 +215,22 @@ class EngineClient:
             if ticket.process is not None:
                 ticket.process.say(cancel_line(Cancel(ticket.id)))
 
+    def finish(self) -> None:
+        """Ask the running job to come to an end with what it has, as a fine-tune can.
+
+        Its result comes then, after what it still has to measure. Jobs that cannot do so go on.
+        May be called from any thread.
+        """
+        self._steer("finish")
+
+    def pause(self) -> None:
+        """Let the running job wait, at its next event, until :meth:`go_on`."""
+        self._steer("pause")
+
+    def go_on(self) -> None:
+        """Let a paused job go on."""
+        self._steer("go on")
+
     def close(self) -> None:
         """End the engine and remove its temporary folder; a running job is cancelled."""
         with self._lock:
@@ -210,6 +260,12 @@ class EngineClient:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _steer(self, wish: Wish) -> None:
+        with self._lock:
+            ticket = self._ticket
+            if ticket is not None and ticket.process is not None:
+                ticket.process.say(steer_line(Steer(ticket.id, wish)))
 
     @contextmanager
     def _claimed(self) -> Iterator[_Ticket]:
@@ -245,7 +301,9 @@ class EngineClient:
             if ticket.is_cancelled:
                 raise JobCancelled
             if self._process is None or not self._process.is_alive:
-                self._process = EngineProcess(self._command, self._grace_s, self._log)
+                self._process = EngineProcess(
+                    self._command, self._grace_s, self._log, self._environment
+                )
             ticket.process = self._process
             ticket.process.say(request_line(request))
             return ticket.process

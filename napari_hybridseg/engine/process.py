@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import IO
 
@@ -64,6 +64,8 @@ class EngineProcess:
         How long it is given to end by itself when it is no longer needed.
     on_log : callable
         Gets every line that it prints, in threads of its own.
+    environment : mapping or None
+        Variables that it gets besides this process's own.
 
     Raises
     ------
@@ -71,9 +73,15 @@ class EngineProcess:
         If it cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], grace_s: float, on_log: LogCallback) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        grace_s: float,
+        on_log: LogCallback,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._is_killed = False
-        self._popen = _start(command)
+        self._popen = _start(command, environment or {})
         self._replies: _Replies = queue.SimpleQueue()
         assert self._popen.stdout is not None
         assert self._popen.stderr is not None
@@ -128,9 +136,9 @@ class EngineProcess:
         return self._popen.wait()
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # a file in the folder where the viewer was started must not stand in for a module
-    environment = {"PYTHONSAFEPATH": "1", **os.environ}
+    environment = {"PYTHONSAFEPATH": "1", **os.environ, **more}
     flags = 0
     if sys.platform == "win32":
         flags = (

@@ -9,11 +9,20 @@ from napari_hybridseg.formats.readers import (
     read_image,
     supported_extensions,
 )
-from napari_hybridseg.formats.stored import FormatError, StoredImage
+from napari_hybridseg.formats.stored import (
+    UNSTATED,
+    ChannelAxis,
+    FormatError,
+    IrregularGridError,
+    StoredImage,
+)
 from napari_hybridseg.formats.writers import writable_extensions, write_image
 
 __all__ = [
+    "UNSTATED",
+    "ChannelAxis",
     "FormatError",
+    "IrregularGridError",
     "Sheared",
     "StoredImage",
     "image_name",

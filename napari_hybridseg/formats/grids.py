@@ -15,7 +15,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hybridseg.formats.stored import FormatError, StoredImage
+from napari_hybridseg.formats.stored import (
+    UNSTATED,
+    ChannelAxis,
+    FormatError,
+    IrregularGridError,
+    StoredImage,
+)
 from napari_hybridseg.geometry import ORTHONORMAL_TOLERANCE, Geometry
 from napari_hybridseg.labels import LabelScheme
 
@@ -40,7 +46,7 @@ class RawImage:
         Shape (C, Z, Y, X).
     affine : ndarray
         4x4, from (x, y, z) index to LPS millimetres; any matrix at all.
-    scheme, modality, notes
+    scheme, modality, notes, channel_axis
         As in `StoredImage`.
     """
 
@@ -49,6 +55,7 @@ class RawImage:
     scheme: LabelScheme | None = None
     modality: str = ""
     notes: tuple[str, ...] = ()
+    channel_axis: ChannelAxis = UNSTATED
 
     @property
     def size(self) -> Size:
@@ -72,7 +79,8 @@ def settle(raw: RawImage, path: Path, sheared: Sheared = "refuse") -> StoredImag
     Raises
     ------
     FormatError
-        If the matrix is singular or not finite, or sheared and to be refused.
+        If the matrix is singular or not finite; `IrregularGridError` if it is sheared and to be
+        refused.
     """
     if not is_usable(raw.affine, raw.size):
         raise FormatError(
@@ -92,7 +100,7 @@ def settle(raw: RawImage, path: Path, sheared: Sheared = "refuse") -> StoredImag
                 f"moved by more than {moved:.2g} voxels.",
             )
         elif sheared == "refuse":
-            raise FormatError(
+            raise IrregularGridError(
                 f"{path} is sheared: its axes are {np.rad2deg(np.arcsin(min(skew, 1))):.1f} "
                 "degrees off a right angle (a tilted gantry?); open it with resampling, or export "
                 "it with the tilt corrected."
@@ -101,7 +109,7 @@ def settle(raw: RawImage, path: Path, sheared: Sheared = "refuse") -> StoredImag
             array, affine = _resampled(raw, path, linear=sheared == "resample")
             notes += ("The grid was sheared; the image was resampled to a right-angled grid.",)
     geometry = Geometry.from_affine(array.shape, affine)
-    return StoredImage(array, geometry, raw.scheme, raw.modality, notes)
+    return StoredImage(array, geometry, raw.scheme, raw.modality, notes, raw.channel_axis)
 
 
 def is_usable(affine: Matrix, size: Size) -> bool:

@@ -18,7 +18,7 @@ from napari_hybridseg.formats.files import check_readable
 from napari_hybridseg.formats.grids import Matrix, RawImage
 from napari_hybridseg.formats.header_text import damaged, data_file, header_lines, numbers, sizes
 from napari_hybridseg.formats.slabs import COMPRESSION, slabs
-from napari_hybridseg.formats.stored import FormatError
+from napari_hybridseg.formats.stored import ChannelAxis, FormatError
 from napari_hybridseg.formats.voxels import VoxelBlock, read_voxels
 from napari_hybridseg.geometry import Geometry
 
@@ -137,7 +137,9 @@ def read_metaimage(path: Path) -> RawImage:
     if components > 1:
         notes += (f"The {components} values of each voxel became channels.",)
     modality = _MODALITIES.get(header.tags.get("modality", "").upper(), "")
-    return RawImage(np.ascontiguousarray(array), affine, None, modality, notes + voxel_notes)
+    axis = ChannelAxis("channels" if components > 1 else "unstated")
+    notes += voxel_notes
+    return RawImage(np.ascontiguousarray(array), affine, None, modality, notes, axis)
 
 
 def write_metaimage(file: BinaryIO, array: NDArray[np.generic], geometry: Geometry) -> None:

@@ -63,7 +63,7 @@ def read_nifti(path: Path) -> RawImage:
     scheme, label_notes = read_label_table(_extensions(header, header_path, packed))
     notes += _name_notes(path, packed) + _channel_notes(header)
     notes += voxel_notes + scale_notes + label_notes
-    return RawImage(array, affine, scheme, "", notes)
+    return RawImage(array, affine, scheme, "", notes, header.channel_axis)
 
 
 def write_nifti(
@@ -237,5 +237,6 @@ def _channel_notes(header: NiftiHeader) -> tuple[str, ...]:
         notes.append(f"The image is in colour; its {header.components} colours became channels.")
     if header.channels > 1:
         axis = "fourth" if header.fields["dim"][4] > 1 else "fifth"
-        notes.append(f"The {axis} axis ({header.channels} volumes) became channels.")
+        kind = "is time" if header.channel_axis.kind == "time" else "became channels"
+        notes.append(f"The {axis} axis ({header.channels} volumes) {kind}.")
     return tuple(notes)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.formats.grids import Size
-from napari_hybridseg.formats.stored import FormatError
+from napari_hybridseg.formats.stored import ChannelAxis, FormatError
 
 NIFTI1 = np.dtype(
     [
@@ -80,6 +80,7 @@ DATATYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8",
     1280: "u8",
 }  # fmt: skip
+_SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 _COLOURS = {128: 3, 2304: 4}
 _REFUSED = {
     1: "single bits", 32: "complex numbers", 1536: "128-bit numbers", 1792: "complex numbers",
@@ -125,6 +126,20 @@ class NiftiHeader:
     def millimetres_per_unit(self) -> float:
         """How long the file's unit of length is; an unknown unit is taken as a millimetre."""
         return _MILLIMETRES.get(int(self.fields["xyzt_units"]) & 7, 1.0)
+
+    @property
+    def channel_axis(self) -> ChannelAxis:
+        """What the volumes are: the fifth axis holds vectors, the fourth may hold time points."""
+        if self.components > 1:
+            return ChannelAxis("colours")
+        second = _SECONDS.get(int(self.fields["xyzt_units"]) & 56)
+        step = float(self.fields["pixdim"][4])
+        if self.channels == 1 or self.fields["dim"][4] == 1:
+            return ChannelAxis("channels")
+        # ITK writes '1 s' into every file, whatever its fourth axis is.
+        if second is None or not np.isfinite(step) or step <= 0 or step * second == 1:
+            return ChannelAxis()
+        return ChannelAxis("time", step * second)
 
     @property
     def pixdim(self) -> NDArray[np.float64]:

@@ -146,4 +146,7 @@ def _conflict(sform: Matrix, qform: Matrix, header: NiftiHeader) -> list[str]:
     if apart <= 0.5 * np.linalg.norm(sform[:3, :3], axis=0).min():
         return []
     apart *= header.millimetres_per_unit
-    return [f"The sform and the qform disagree by up to {apart:.3g} mm; the sform was used."]
+    return [
+        f"The file states its position twice (sform and qform), and the two disagree by up to "
+        f"{apart:.3g} mm; the sform was used."
+    ]

@@ -140,6 +140,8 @@ class NrrdHeader:
         if origin is not None:
             place = numbers(origin, None, "space origin", self.path)[:3]
             affine[: len(place), 3] = place
+        else:
+            notes.append("The file does not say where the volume lies: it begins at 0, 0, 0.")
         unit, unit_notes = self._unit()
         space = self.fields.get("space", "").lower().removesuffix("-time")
         if space not in _SPACES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,41 @@ from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
 
+_UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+
 
 class FormatError(HybridSegError):
-    """A file that cannot be read or written truly; the message names the file and the reason."""
+    """A file that cannot be read or written truly; the message names the file and the reason.
+
+    What a damaged header or an odd file name brings into the message stays on one line.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else _UNPRINTABLE for c in message))
+
+
+class IrregularGridError(FormatError):
+    """A file whose voxels lie on no even, right-angled grid: it opens only by resampling."""
+
+
+@dataclass(frozen=True)
+class ChannelAxis:
+    """What runs along an image's first axis.
+
+    Attributes
+    ----------
+    kind : {"unstated", "channels", "time", "colours"}
+        Several measurements of one moment, time points, or red, green, blue (and opacity);
+        ``"unstated"`` where the file does not say.
+    step_s : float
+        Seconds between time points, 0 where the file does not say.
+    """
+
+    kind: Literal["unstated", "channels", "time", "colours"] = "unstated"
+    step_s: float = 0.0
+
+
+UNSTATED = ChannelAxis()
 
 
 @dataclass(frozen=True)
@@ -33,6 +66,8 @@ class StoredImage:
         ``"CT"``, ``"MR"``, ... where the file says so, else empty.
     notes : tuple of str
         What a careful reader should know: conflicts, replaced values, guesses.
+    channel_axis : ChannelAxis
+        What the channels are.
     """
 
     array: NDArray[np.generic]
@@ -40,3 +75,4 @@ class StoredImage:
     scheme: LabelScheme | None = None
     modality: str = ""
     notes: tuple[str, ...] = ()
+    channel_axis: ChannelAxis = UNSTATED

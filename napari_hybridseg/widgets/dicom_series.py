@@ -29,12 +29,6 @@ def series_in(path: Path) -> list[SeriesInfo]:
     return [series for series in found if path.is_dir() or path in series.files]
 
 
-def can_ask() -> bool:
-    """Say whether there is a window before which a question may be put."""
-    application = QApplication.instance()
-    return application is not None and any(w.isVisible() for w in QApplication.topLevelWidgets())
-
-
 def ask_for_series(path: Path, series: Sequence[SeriesInfo]) -> SeriesInfo | None:
     """Let the user choose one; None if the user wants none."""
     lines = [f"{number}. {one.describe()}" for number, one in enumerate(series, 1)]

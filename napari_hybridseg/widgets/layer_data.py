@@ -20,32 +20,73 @@ from napari_hybridseg.widgets.layer_geometry import (
     grid_of_layer,
     plain_metadata,
 )
+from napari_hybridseg.widgets.time_series import TIME, is_time_series, shown_time_point
 
 LayerData = tuple[NDArray[np.generic], dict[str, Any], Literal["image", "labels"]]
 
 _CT_WINDOW = (-160.0, 240.0)  # HU; the abdominal soft tissue window
 _SAMPLES_FOR_CONTRAST = 200_000
+_COLOURS = ("red", "green", "blue")
 
 
 def volume_layers(volume: Volume, origin: Mapping[str, Any] | None = None) -> list[LayerData]:
-    """Show a volume: one image layer for each channel.
+    """Show a volume: one image layer for each channel, or one for a time series.
 
     ``origin`` says in plain JSON types where it came from; it goes into the metadata.
     """
     grid = LayerGrid.of_canonical(volume.geometry, volume.source)
-    channels = len(volume.array)
+    about = grid.as_metadata() | {"modality": volume.modality, "notes": list(volume.notes)}
+    about |= origin or {}
+    if len(volume.array) > 1 and volume.channel_axis.kind == "time":
+        return [_time_series_layer(volume, grid, about)]
     layers: list[LayerData] = []
-    for number, channel in enumerate(volume.array):
-        about = grid.as_metadata() | {"modality": volume.modality, "notes": list(volume.notes)}
-        about |= origin or {}
-        attributes = grid.placement() | {
-            "name": volume.name if channels == 1 else f"{volume.name} [{number}]",
-            "colormap": "gray",
-            "contrast_limits": display_window(channel, volume.modality),
-            "metadata": {METADATA_KEY: about},
-        }
+    for channel, look in zip(volume.array, _channel_looks(volume), strict=True):
+        attributes = grid.placement() | look | {"metadata": {METADATA_KEY: dict(about)}}
         layers.append((grid.to_layer(channel), attributes, "image"))
     return layers
+
+
+def _channel_looks(volume: Volume) -> list[dict[str, Any]]:
+    """Give each channel's name, colour map and window; colours add up to the coloured image."""
+    array, kind = volume.array, volume.channel_axis.kind
+    if kind == "colours" and len(array) in (3, 4):
+        window = display_window(array[:3].reshape(-1, *array.shape[2:]))
+        if array.dtype == np.uint8:
+            window = (0.0, 255.0)
+        look: dict[str, Any] = {"contrast_limits": window, "blending": "additive"}
+        looks = [look | {"name": f"{volume.name} [{c}]", "colormap": c} for c in _COLOURS]
+        opacity: dict[str, Any] = {
+            "name": f"{volume.name} [opacity]",
+            "colormap": "gray",
+            "visible": False,
+        }
+        return [*looks, opacity][: len(array)]
+    names = (
+        [volume.name] if len(array) == 1 else [f"{volume.name} [{n}]" for n in range(len(array))]
+    )
+    return [
+        {
+            "name": name,
+            "colormap": "gray",
+            "contrast_limits": display_window(channel, volume.modality),
+        }
+        for name, channel in zip(names, array, strict=True)
+    ]
+
+
+def _time_series_layer(volume: Volume, grid: LayerGrid, about: dict[str, Any]) -> LayerData:
+    place = grid.placement()
+    attributes = {
+        "scale": (volume.channel_axis.step_s or 1.0, *place["scale"]),
+        "translate": (0.0, *place["translate"]),
+        "units": ("s", *place["units"]),
+        "axis_labels": (TIME, *place["axis_labels"]),
+        "name": volume.name,
+        "colormap": "gray",
+        "contrast_limits": display_window(volume.array[0], volume.modality),
+        "metadata": {METADATA_KEY: about},
+    }
+    return grid.to_layer(volume.array), attributes, "image"
 
 
 def label_map_layer(label_map: LabelMap, name: str | None = None) -> LayerData:
@@ -100,6 +141,8 @@ def placement_of(layer: Any) -> dict[str, Any]:
 def volume_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> Volume:
     """Take an image layer as a volume; the array is a view of the layer's where it can be.
 
+    Of a time series it is the time point that the viewer shows.
+
     Raises
     ------
     LayerError
@@ -111,14 +154,19 @@ def volume_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> Volume:
         raise LayerError(f"{layer.name} is a pyramid; open its full resolution as one image.")
     grid = grid_of_layer(layer, neighbours)
     about = plain_metadata({"metadata": layer.metadata})
-    array = np.asarray(layer.data)
+    notes = (*about.get("notes", ()), *grid.notes)
+    data = layer.data
+    if data.ndim == 4 and is_time_series(layer):
+        notes += (f"Of its {len(data)} time points the one that the viewer shows is used.",)
+        data = data[shown_time_point(layer)]
+    array = np.asarray(data)
     return Volume(
         geometry=grid.geometry,
         source=grid.source,
         array=grid.to_canonical(array if array.ndim == 4 else array[None]),
         name=layer.name,
         modality=about.get("modality", ""),
-        notes=(*about.get("notes", ()), *grid.notes),
+        notes=notes,
     )
 
 

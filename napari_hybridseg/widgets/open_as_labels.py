@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QFileDialog
 
 from napari_hybridseg.formats import supported_extensions
-from napari_hybridseg.volume import load_label_map
+from napari_hybridseg.volume import LabelMap, load_label_map
 from napari_hybridseg.widgets.layer_data import label_map_layer
+from napari_hybridseg.widgets.questions import read_or_resample
 from napari_hybridseg.widgets.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_as_labels(viewer: napari.viewer.Viewer) -> None:
-    """Ask for files and open each as a Labels layer.
+    """Ask for files and open each as a Labels layer; an irregular grid is resampled if wanted.
 
     Raises
     ------
@@ -31,5 +33,11 @@ def open_as_labels(viewer: napari.viewer.Viewer) -> None:
     )
     for name in names:
         settings.set_folder("labels", Path(name).parent)
-        data, attributes, _ = label_map_layer(load_label_map(name))
-        viewer.add_labels(data, **attributes)
+        label_map = read_or_resample(partial(_load, name))
+        if label_map is not None:
+            data, attributes, _ = label_map_layer(label_map)
+            viewer.add_labels(data, **attributes)
+
+
+def _load(name: str, resample: bool) -> LabelMap:
+    return load_label_map(name, resample=resample)

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from napari_hybridseg.engine.jobs import ScoreJob
 from napari_hybridseg.metrics import Convention
+from napari_hybridseg.resources import CACHE_VARIABLE, cache_folder
 
 PLUGIN = "napari-hybridseg"
+_AUTOSAVE_S = 5.0
 
 
 class ScoreRules(NamedTuple):
@@ -41,6 +43,24 @@ class Preferences:
         text = page.checkpoints.folder.strip() if page is not None else ""
         folder = Path(text).expanduser()
         return folder if text and folder.is_dir() else None
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where samples that were fetched and other things that can be had again are kept."""
+        page = _page()
+        text = page.files.cache_folder.strip() if page is not None else ""
+        return Path(text).expanduser() if text else cache_folder()
+
+    @property
+    def autosave_seconds(self) -> float:
+        """How often corrections are saved by themselves."""
+        page = _page()
+        return _AUTOSAVE_S if page is None else float(page.corrections.autosave_seconds)
+
+    @property
+    def engine_environment(self) -> dict[str, str]:
+        """Environment variables by which the engine's process obeys the page."""
+        return {CACHE_VARIABLE: str(self.cache_folder.absolute())}
 
     def device(self, kept: str) -> str:
         """Give the device that networks run on.

@@ -11,6 +11,7 @@ from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.resources import sample_volumes_folder
 from napari_hybridseg.volume import load_label_map, load_volume
 from napari_hybridseg.widgets.layer_data import LayerData, label_map_layer, volume_layers
+from napari_hybridseg.widgets.preferences import Preferences
 
 _TIMEOUT_S = 15
 
@@ -101,7 +102,7 @@ def fetch(file: PublicFile) -> Path:
             file.url,
             known_hash=f"sha256:{file.sha256}",
             fname=name,
-            path=pooch.os_cache("napari-hybridseg"),
+            path=Preferences().cache_folder,
             downloader=pooch.HTTPDownloader(timeout=_TIMEOUT_S),
         )
     except OSError as error:

@@ -8,6 +8,7 @@ from cli_support import hybridseg, hybridseg_process
 from helpers import grid
 
 from napari_hybridseg.formats import write_image
+from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import load_volume
 
 
@@ -43,7 +44,29 @@ def test_a_file_for_people(image: Path) -> None:
     assert ran.code == 0
     assert "10 × 9" not in ran.out
     assert "9 × 11 × 10 voxels" in ran.out
-    assert "SRA, oblique" in ran.out
+    assert "run to the patient's head, right and front (SRA): 10 coronal slices" in ran.out
+    assert "tilted by 22° against the body" in ran.out
+
+
+def test_time_points_and_units_for_people(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    film = nibabel.Nifti1Image(np.zeros((5, 6, 1, 7), np.int16), np.diag([2, 2, 3, 1]))
+    film.header.set_xyzt_units("mm", "msec")
+    film.header["pixdim"][4] = 1500
+    nibabel.save(film, tmp_path / "film.nii.gz")
+    ran = hybridseg("info", tmp_path / "film.nii.gz")
+    assert "5 × 6 × 1 voxels of 2 × 2 × 3 mm, 10 × 12 × 3 mm in all" in ran.out
+    assert "7 time points, 1.5 s apart" in ran.out
+    assert "1 axial slice\n" in ran.out
+    assert "0 to 0, whole numbers (int16)" in ran.out
+
+
+def test_labels_for_people(tmp_path: Path) -> None:
+    array = np.zeros((2, 5, 10), np.uint8)
+    array[0] = 2
+    names = LabelScheme.from_names({2: "li\nver"})
+    write_image(tmp_path / "x.seg.nrrd", array, grid((2, 5, 10), (1, 1, 10)), scheme=names)
+    assert "labels       li?ver: 0.5 mL" in hybridseg("info", tmp_path / "x.seg.nrrd").out
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:

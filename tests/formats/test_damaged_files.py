@@ -6,11 +6,11 @@ import random
 import time
 import tracemalloc
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mutations import MUTATIONS, cut
 
 from napari_hybridseg.formats import FormatError, read_image, write_image
 from napari_hybridseg.geometry import Geometry
@@ -26,56 +26,6 @@ HEADER_BYTES = {".nii": 352, ".nii.gz": 200, ".nrrd": 300, ".seg.nrrd": 1500, ".
 EXPENDABLE = {".nii": 0, ".nii.gz": 10, ".nrrd": 10, ".seg.nrrd": 10, ".mha": 0, ".mgz": 40}
 MOST_SECONDS = 10.0
 MOST_BYTES = 2 << 30
-NUMBERS = (b"0", b"-1", b"1e308", b"nan", b"99999999999999999999", b"4294967296", b"none", b"")
-
-Mutation = Callable[[bytes, random.Random, int], bytes]
-
-
-def cut(raw: bytes, rng: random.Random, head: int) -> bytes:
-    return raw[: rng.randrange(len(raw))]
-
-
-def flip_header(raw: bytes, rng: random.Random, head: int) -> bytes:
-    changed = bytearray(raw)
-    for _ in range(rng.choice((1, 1, 2, 8, 40))):
-        changed[rng.randrange(min(head, len(raw)))] = rng.randrange(256)
-    return bytes(changed)
-
-
-def extreme_header(raw: bytes, rng: random.Random, head: int) -> bytes:
-    place = rng.randrange(min(head, len(raw)))
-    extreme = rng.choice(
-        (b"\xff\xff\xff\x7f", b"\0\0\x80\x7f", b"\0\0\xc0\x7f", b"\xff" * 4, bytes(4))
-    )
-    return raw[:place] + extreme + raw[place + 4 :]
-
-
-def other_number(raw: bytes, rng: random.Random, head: int) -> bytes:
-    words = raw[:head].split(b" ")
-    words[rng.randrange(len(words))] = rng.choice(NUMBERS)
-    return b" ".join(words) + raw[head:]
-
-
-def drop_line(raw: bytes, rng: random.Random, head: int) -> bytes:
-    lines = raw[:head].split(b"\n")
-    del lines[rng.randrange(len(lines))]
-    return b"\n".join(lines) + raw[head:]
-
-
-def flip_body(raw: bytes, rng: random.Random, head: int) -> bytes:
-    changed = bytearray(raw)
-    changed[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
-    return bytes(changed)
-
-
-def grow(raw: bytes, rng: random.Random, head: int) -> bytes:
-    place = rng.randrange(len(raw))
-    return raw[:place] + rng.randbytes(rng.randrange(1, 300)) + raw[place:]
-
-
-MUTATIONS: tuple[Mutation, ...] = (
-    cut, flip_header, extreme_header, other_number, drop_line, flip_body, grow,
-)  # fmt: skip
 
 
 def whole_file(folder: Path, ending: str) -> Path:
@@ -167,3 +117,11 @@ def test_a_promise_of_a_million_million_voxels_allocates_nothing(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 << 20
+
+
+def test_a_refusal_is_one_line_whatever_is_in_the_header_or_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb\x85.nhdr"
+    path.write_bytes(b"NRRD0004\ntype: in\x1et\x0c\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n\n")
+    with pytest.raises(FormatError) as refusal:
+        read_image(path)
+    assert str(refusal.value).isprintable()

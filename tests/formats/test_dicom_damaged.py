@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_samples import save_series, voxels
+from mutations import DICOM_MUTATIONS, cut
 from test_dicom_labels import square, structure_set
 
 from napari_hybridseg.formats import FormatError, StoredImage, read_image
@@ -24,42 +25,6 @@ SCHEME = LabelScheme.from_names({1: "liver", 2: "spleen"})
 MOST_SECONDS = 10.0
 MOST_BYTES = 2 << 30
 COMPRESSED = ("compressed_jpeg", "compressed_jpegls", "compressed_j2k", "compressed_rle")
-NUMBERS = (b"0 ", b"-1", b"1e308 ", b"nan ", b"99999999999999999999", b"65536 ", b"none", b"")
-
-Mutation = Callable[[bytes, random.Random], bytes]
-
-
-def cut(raw: bytes, rng: random.Random) -> bytes:
-    return raw[: rng.randrange(len(raw))]
-
-
-def flip(raw: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(raw)
-    for _ in range(rng.choice((1, 1, 2, 8, 40))):
-        changed[rng.randrange(132, len(raw))] = rng.randrange(256)
-    return bytes(changed)
-
-
-def extreme(raw: bytes, rng: random.Random) -> bytes:
-    place = rng.randrange(132, len(raw))
-    four = rng.choice((b"\xff\xff\xff\x7f", b"\0\0\x80\x7f", b"\xff" * 4, bytes(4)))
-    return raw[:place] + four + raw[place + 4 :]
-
-
-def other_number(raw: bytes, rng: random.Random) -> bytes:
-    """Change a decimal string, which DICOM separates by backslashes, without moving the rest."""
-    places = [i for i in range(132, len(raw) - 2) if raw[i : i + 1] == b"\\"] or [200]
-    place = rng.choice(places) + 1
-    number = rng.choice(NUMBERS)
-    return raw[:place] + number + raw[place + len(number) :]
-
-
-def grow(raw: bytes, rng: random.Random) -> bytes:
-    place = rng.randrange(132, len(raw))
-    return raw[:place] + rng.randbytes(rng.randrange(1, 300)) + raw[place:]
-
-
-MUTATIONS: tuple[Mutation, ...] = (cut, flip, extreme, other_number, grow)
 
 
 def series(folder: Path) -> Path:
@@ -97,8 +62,8 @@ def mutate(path: Path, count: int, seed: int) -> tuple[int, int]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for index in range(count):
-                mutation = MUTATIONS[index % len(MUTATIONS)]
-                path.write_bytes(mutation(raw, rng))
+                mutation = DICOM_MUTATIONS[index % len(DICOM_MUTATIONS)]
+                path.write_bytes(mutation(raw, rng, len(raw)))
                 image = read_or_refuse(path)
                 opened += image is not None
                 if image is not None and mutation is cut:
@@ -173,3 +138,17 @@ def test_cut_anywhere_it_is_refused_or_whole(tmp_path: Path, kind: str) -> None:
         image = read_or_refuse(path)
         if image is not None:
             assert_same(image, truth)
+
+
+@pytest.mark.parametrize("left", [0, 50, 131, 400])
+@pytest.mark.parametrize("name", ["003.dcm", "IM000003"])
+def test_a_scan_does_not_lose_a_broken_slice_in_silence(
+    tmp_path: Path, left: int, name: str
+) -> None:
+    files = save_series(tmp_path / "scan", VOXELS)
+    broken = files[0].rename(tmp_path / "scan" / name)
+    broken.write_bytes(broken.read_bytes()[:left])
+    with pytest.raises(FormatError, match=f"{name} is damaged"):
+        read_image(tmp_path / "scan")
+    with pytest.raises(FormatError, match=f"{name} is damaged"):
+        read_image(files[1])

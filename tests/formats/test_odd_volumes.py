@@ -38,7 +38,7 @@ FOURTH = ("fourth axis",)
 FIFTH = ("fifth axis",)
 UNKNOWN = ("orientation is unknown",)
 SCALED = ("Intensities were scaled",)
-CONFLICT = ("sform and the qform disagree",)
+CONFLICT = ("position twice (sform and qform), and the two disagree",)
 
 TABLE: dict[str, Opens | str] = {
     "derived/all_nan.nii.gz": Opens("RAS", BRAIN, F4, ("No voxel holds a number",)),

@@ -14,6 +14,8 @@ pytest.importorskip("pydicom", reason="pydicom is not installed")
 pytest.importorskip("highdicom", reason="highdicom is not installed")
 
 from formats.dicom_samples import PATIENT, save_series, voxels
+from napari.errors import MultipleReaderError
+from napari.settings import get_settings
 
 from napari_hybridseg.formats import FormatError
 from napari_hybridseg.formats.dicom import read_segmentation, read_series
@@ -21,6 +23,7 @@ from napari_hybridseg.labels import LabelScheme, Organ
 from napari_hybridseg.volume import LabelMap, Volume, load_label_map
 from napari_hybridseg.widgets import dicom_series, readers
 from napari_hybridseg.widgets.layer_data import label_map_layer
+from napari_hybridseg.widgets.layer_geometry import LayerError
 from napari_hybridseg.widgets.readers import read_files
 
 from .test_panel import Panel
@@ -159,6 +162,68 @@ def test_a_result_in_the_viewer_is_saved_as_a_segmentation(
     image = read_segmentation(tmp_path / "result.dcm")
     np.testing.assert_array_equal(image.array[0], read_series(scan).array[0] > 0)
     assert _kind_of(tmp_path / "result.dcm") == "AUTOMATIC"
+
+
+def test_labels_drawn_on_a_series_are_saved_as_its_segmentation(
+    make_napari_viewer_proxy, scan, tmp_path
+):
+    viewer = make_napari_viewer_proxy()
+    (volume,) = viewer.open(str(scan), plugin=PLUGIN)
+    viewer._new_labels()
+    drawn = viewer.layers[-1]
+    drawn.data = (volume.data > 900).astype(np.uint8)
+    assert "hybridseg" not in drawn.metadata
+    assert drawn.save(str(tmp_path / "drawn.dcm"), plugin=PLUGIN)
+    image = read_segmentation(tmp_path / "drawn.dcm")
+    stored = read_series(scan)
+    np.testing.assert_array_equal(image.array[0], stored.array[0] > 900)
+    assert image.geometry.same_grid(stored.geometry)
+    assert _kind_of(tmp_path / "drawn.dcm") == "MANUAL"
+
+
+def test_of_two_series_in_one_place_none_is_taken_by_chance(
+    make_napari_viewer_proxy, scan, tmp_path
+):
+    save_series(tmp_path / "again", voxels((5, 6, 8)), series="1.2.3.4.9", description="Late")
+    viewer = make_napari_viewer_proxy()
+    for folder in (scan, tmp_path / "again"):
+        (volume,) = viewer.open(str(folder), plugin=PLUGIN)
+    viewer._new_labels()
+    drawn = viewer.layers[-1]
+    drawn.data = (volume.data > 900).astype(np.uint8)
+    with pytest.raises(LayerError, match=r"Several DICOM series .*Late"):
+        drawn.save(str(tmp_path / "drawn.dcm"), plugin=PLUGIN)
+    viewer.layers.remove(volume)
+    assert drawn.save(str(tmp_path / "drawn.dcm"), plugin=PLUGIN)
+
+
+def test_napari_asks_who_opens_a_folder_until_its_preferences_say(
+    make_napari_viewer_proxy, scan, monkeypatch
+):
+    viewer = make_napari_viewer_proxy()
+    with pytest.raises(MultipleReaderError, match=PLUGIN):
+        viewer.open(str(scan), plugin=None)
+    monkeypatch.setattr(get_settings().plugins, "extension2reader", {"*/": PLUGIN})
+    assert [layer.name for layer in viewer.open(str(scan), plugin=None)] == ["Thorax 5.0"]
+
+
+@pytest.mark.parametrize("name", ["x.dcm", "X.DCM", "x.ima", "IM000003", "1.2.840.113619"])
+def test_a_slice_opens_its_series_whatever_it_is_called(scan, name):
+    (scan / "003.dcm").rename(scan / name)
+    ((data, _, _),) = opened(scan / name)
+    assert data.shape == (5, 6, 8)
+
+
+def test_a_folder_opens_from_the_menu(make_napari_viewer_proxy, scan, monkeypatch):
+    monkeypatch.setattr(
+        "napari_hybridseg.widgets.open_dicom_folder.QFileDialog.getExistingDirectory",
+        lambda *_: str(scan),
+    )
+    viewer = make_napari_viewer_proxy()
+    npe2.PluginManager.instance().commands.execute(
+        "napari-hybridseg.open_dicom_folder", args=(viewer,)
+    )
+    assert [layer.name for layer in viewer.layers] == ["Thorax 5.0"]
 
 
 def test_labels_of_no_series_are_refused_in_one_sentence(make_volume, scan, tmp_path):

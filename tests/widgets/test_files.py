@@ -3,6 +3,8 @@ from __future__ import annotations
 import npe2
 import numpy as np
 import pytest
+from napari.errors import MultipleReaderError
+from napari.settings import get_settings
 
 from napari_hybridseg.formats import FormatError, read_image, write_image
 from napari_hybridseg.labels import LabelScheme
@@ -60,6 +62,32 @@ def test_a_file_of_numbers_opens_as_labels_if_it_is_called_so(label_map, tmp_pat
     write_image(path, label_map.to_source(label_map.array), label_map.source)
     ((_, _, opened),) = read_files(str(path))
     assert opened == kind
+
+
+def test_a_file_opens_as_labels_if_a_json_of_its_name_has_label_names(label_map, tmp_path):
+    write_image(tmp_path / "case.nii.gz", label_map.to_source(label_map.array), label_map.source)
+    (tmp_path / "case.json").write_text('{"RepetitionTime": 2}')
+    assert read_files(str(tmp_path / "case.nii.gz"))[0][2] == "image"
+    (tmp_path / "case.json").write_text(SCHEME.to_json())
+    ((_, attributes, kind),) = read_files(str(tmp_path / "case.nii.gz"))
+    assert kind == "labels"
+    assert list(attributes["features"]["organ"]) == ["background", "liver", "spleen"]
+
+
+def test_who_opens_medical_files_is_settled_by_a_command(
+    make_napari_viewer_proxy, label_map, tmp_path, monkeypatch
+):
+    """napari's own reader claims them too, and cannot read their grids."""
+    path = str(tmp_path / "liver_seg.nii.gz")
+    write_image(path, label_map.to_source(label_map.array), label_map.source)
+    viewer = make_napari_viewer_proxy()
+    monkeypatch.setattr(get_settings().plugins, "extension2reader", {})
+    with pytest.raises(MultipleReaderError):
+        viewer.open(path, plugin=None)
+    npe2.PluginManager.instance().commands.execute("napari-hybridseg.always_open_here")
+    (layer,) = viewer.open(path, plugin=None)
+    assert "geometry" in layer.metadata["hybridseg"]
+    assert get_settings().plugins.extension2reader["*.dcm"] == PLUGIN
 
 
 def test_other_files_are_left_to_others_and_bad_ones_say_why(tmp_path):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import napari.settings
 import npe2
 import numpy as np
+import pooch
 import pytest
 from pydantic import ValidationError
 
 from napari_hybridseg.engine.jobs import ScoreJob
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.resources import CACHE_VARIABLE, cache_folder
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.dock import start_engine
 from napari_hybridseg.widgets.layer_data import label_map_layer
 from napari_hybridseg.widgets.preferences import PLUGIN, Preferences, ScoreRules
+from napari_hybridseg.widgets.sample_data import HIPPOCAMPUS, fetch
 from napari_hybridseg.widgets.settings import Settings
 
 from .conftest import SCHEME
@@ -79,6 +84,55 @@ def test_an_older_napari_has_the_defaults_and_keeps_the_panels_device(old_napari
     assert settings.options.device == "cuda:1"
     assert settings.preferences.score_rules == ScoreRules("monai", 1.0)
     assert settings.preferences.checkpoints_folder is None
+    assert settings.preferences.cache_folder == cache_folder()
+    assert settings.preferences.autosave_seconds == 5
+
+
+@needs_page
+def test_the_cache_folder_of_the_page_goes_before_that_of_the_environment(
+    page, monkeypatch, tmp_path
+):
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    usual = cache_folder()
+    assert usual.name == PLUGIN
+    assert Preferences().cache_folder == usual
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "environment"))
+    assert Preferences().cache_folder == cache_folder() == tmp_path / "environment"
+    page.files.cache_folder = str(tmp_path / "page")
+    assert Preferences().cache_folder == tmp_path / "page"
+    assert Preferences().engine_environment == {CACHE_VARIABLE: str(tmp_path / "page")}
+
+
+@needs_page
+def test_a_fetched_sample_lands_in_the_cache_folder_of_the_page(page, monkeypatch, tmp_path):
+    page.files.cache_folder = str(tmp_path)
+    landed: list[Path] = []
+
+    def retrieve(*_: object, fname: str, path: Path, **__: object) -> str:
+        landed.append(path)
+        return str(path / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    assert fetch(HIPPOCAMPUS).parent == tmp_path
+    assert landed == [tmp_path]
+
+
+@needs_page
+def test_the_autosave_interval_is_at_least_a_second(page):
+    assert Preferences().autosave_seconds == 5
+    page.corrections.autosave_seconds = 30
+    assert Preferences().autosave_seconds == 30
+    with pytest.raises(ValidationError):
+        page.corrections.autosave_seconds = 0
+
+
+@needs_page
+def test_the_engines_process_gets_the_cache_folder_of_the_page(page, monkeypatch, tmp_path):
+    got: dict[str, Any] = {}
+    monkeypatch.setattr("napari_hybridseg.engine.EngineClient", lambda **given: got.update(given))
+    page.files.cache_folder = str(tmp_path)
+    start_engine(print)
+    assert got["environment"] == {CACHE_VARIABLE: str(tmp_path)}
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def download(monkeypatch, tmp_path):
 
     def replace_by(function):
         monkeypatch.setattr(pooch.HTTPDownloader, "__call__", function)
-        monkeypatch.setattr(pooch, "os_cache", lambda _: tmp_path)
+        monkeypatch.setenv(resources.CACHE_VARIABLE, str(tmp_path))
 
     return replace_by
 

@@ -18,9 +18,11 @@ from napari_hybridseg.formats.dicom.headers import (
     Frame,
     Numbers,
     is_dicom_file,
+    is_remnant,
     read_header,
 )
 from napari_hybridseg.formats.dicom.libraries import check_installed, parsing
+from napari_hybridseg.formats.header_text import damaged as damage_of
 from napari_hybridseg.formats.stored import FormatError
 
 _SAME_DIRECTION = 1e-3
@@ -187,6 +189,8 @@ def _examined(files: Iterable[Path]) -> Catalogue:
     for file in files:
         try:
             with parsing(file, "its first bytes cannot be read"):
+                if is_remnant(file):
+                    raise damage_of(file, "it is cut short before it says what it is")
                 header = read_header(file) if is_dicom_file(file) else None
         except FormatError as error:
             damaged[file] = error

@@ -26,6 +26,7 @@ _SEGMENTATION_CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.
 _STRUCTURE_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _NO_SCAN = ("RT Dose Storage", "RT Image Storage", "Parametric Map Storage", "Raw Data Storage")
+_SUFFIXES = (".dcm", ".ima", ".dicom")
 _MARK = b"DICM"
 _FIRST_GROUPS = (2, 8)
 _MOST_FRAMES = 100_000
@@ -116,6 +117,25 @@ def is_dicom_file(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(132)
     return head[128:] == _MARK or _is_bare(head)
+
+
+def is_remnant(path: Path) -> bool:
+    """Say whether this was a DICOM file, by its name or its few bytes, and is none any more.
+
+    A copy that broke off leaves such files; a scan without them would lack slices.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _SUFFIXES:
+        return not is_dicom_file(path)
+    with path.open("rb") as file:
+        head = file.read(132)
+    is_begun = not head[:128].strip(b"\0") and _MARK.startswith(head[128:])
+    return not suffix and len(head) < 132 and is_begun
 
 
 def read_header(path: Path) -> DicomFile | None:
@@ -232,7 +252,8 @@ def frames_of(path: Path, dataset: Dataset) -> Iterator[Frame]:
             thickness=groups.number("PixelMeasuresSequence", "SpacingBetweenSlices", 0.0)
             or groups.number("PixelMeasuresSequence", "SliceThickness", 0.0),
             order=(
-                int(groups.number("FrameContentSequence", "TemporalPositionIndex", 0.0)),
+                int(groups.number("FrameContentSequence", "TemporalPositionIndex", 0.0))
+                or int(groups.number("", "TemporalPositionIdentifier", 0.0)),
                 int(groups.number("FrameContentSequence", "AcquisitionNumber", 0.0)),
                 int(groups.number("FrameContentSequence", "InstanceNumber", 0.0)),
                 index,

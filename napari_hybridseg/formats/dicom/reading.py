@@ -12,7 +12,12 @@ from napari_hybridseg.formats.dicom.catalogue import Catalogue, Series, SeriesIn
 from napari_hybridseg.formats.dicom.pixels import read_intensities
 from napari_hybridseg.formats.dicom.stacking import Stack, stack_up
 from napari_hybridseg.formats.grids import ROUNDING_VOXELS, RawImage, Sheared, settle
-from napari_hybridseg.formats.stored import FormatError, StoredImage
+from napari_hybridseg.formats.stored import (
+    ChannelAxis,
+    FormatError,
+    IrregularGridError,
+    StoredImage,
+)
 from napari_hybridseg.geometry import Geometry
 
 _MOST_LISTED = 8
@@ -92,7 +97,9 @@ def read_found(
             _check_regular(path, stack)
         raw = _assembled(path, series, stack, irregular)
         notes = (*_stack_notes(series, stack), *raw.notes, *found.notes)
-        raw = RawImage(raw.array, raw.affine, None, series.info.modality, notes)
+        raw = RawImage(
+            raw.array, raw.affine, None, series.info.modality, notes, _channel_axis(stack)
+        )
         return settle(raw, path, irregular)
 
 
@@ -201,20 +208,20 @@ def _check_regular(path: Path, stack: Stack) -> None:
         most = max(map(len, stack.frames))
         places = [h for h, f in zip(stack.heights, stack.frames, strict=True) if len(f) > 1]
         shown = ", ".join(f"{height:.1f}" for height in places[:_MOST_LISTED])
-        raise FormatError(
+        raise IrregularGridError(
             f"{path} has up to {most} slices at the same position and fewer at others (at {shown} "
             f"mm along the stack); {advice}."
         )
     if not stack.is_even:
         missing = round(float(stack.gaps.max()) / stack.usual_gap) - 1
         guess = f" ({missing} missing?)" if missing > 0 else ""
-        raise FormatError(
+        raise IrregularGridError(
             f"{path} has slices that are not evenly spaced: the gaps run from "
             f"{stack.gaps.min():.2f} to {stack.gaps.max():.2f} mm{guess} at the positions "
             f"{stack.describe_positions()} mm along the stack; {advice}."
         )
     if stack.is_tilted:
-        raise FormatError(
+        raise IrregularGridError(
             f"{path} was scanned with a tilted gantry: its slices, at the positions "
             f"{stack.describe_positions()} mm along their normal, are shifted against each other "
             f"by {stack.tilt:.1f} degrees; {advice} with the tilt corrected."
@@ -273,10 +280,24 @@ def _between_slices(
     return result
 
 
+def _channel_axis(stack: Stack) -> ChannelAxis:
+    """Say what the frames at one position are: colours, or time points where they say so."""
+    if stack.frames[0][0].samples > 1:
+        return ChannelAxis("colours")
+    moments = {frame.order[0] for frame in stack.frames[0]}
+    if stack.channels > 1 and len(moments) == stack.channels:
+        return ChannelAxis("time")
+    return ChannelAxis()
+
+
 def _stack_notes(series: Series, stack: Stack) -> tuple[str, ...]:
     notes = []
     frame = stack.frames[0][0]
-    if stack.channels > 1:
+    if stack.channels > 1 and _channel_axis(stack).kind == "time":
+        notes.append(
+            f"Each of the {len(stack.heights)} positions has {stack.channels} time points."
+        )
+    elif stack.channels > 1:
         notes.append(
             f"Each of the {len(stack.heights)} positions has {stack.channels} slices (time points, "
             "echoes or directions?): they became channels."

@@ -16,7 +16,7 @@ from napari_hybridseg.formats.dicom.reading import choose, grid_of
 from napari_hybridseg.formats.dicom.segmentations import LabelGrid, read_segments, series_of
 from napari_hybridseg.formats.files import check_readable
 from napari_hybridseg.formats.grids import RawImage, settle
-from napari_hybridseg.formats.stored import FormatError, StoredImage
+from napari_hybridseg.formats.stored import FormatError, IrregularGridError, StoredImage
 from napari_hybridseg.geometry import Geometry
 
 _ON_VOXEL = 0.01
@@ -96,7 +96,13 @@ def _structure_set(path: Path, scan: str | PathLike[str] | None) -> StoredImage:
             f"{path} has contours on {len(unknown)} slices that are not in the series; fetch the "
             "whole series that it was drawn on."
         )
-    grid = grid_of(path, series)
+    try:
+        grid = grid_of(path, series)
+    except IrregularGridError as error:
+        raise FormatError(
+            f"{path} was drawn on a scan whose slices are uneven or tilted, so its outlines cannot "
+            "be filled truly; export it as DICOM SEG instead."
+        ) from error
     labels = rasterise(path, found, grid)
     return StoredImage(labels.array[None], grid, labels.scheme, STRUCTURES, labels.notes)
 

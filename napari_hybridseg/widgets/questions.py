@@ -1,0 +1,85 @@
+"""What only the user can decide when a file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from qtpy.QtCore import QThread
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_hybridseg.formats import IrregularGridError
+
+Opened = TypeVar("Opened")
+
+
+def can_ask() -> bool:
+    """Say whether there is a window before which a question may be put, from this thread."""
+    application = QApplication.instance()
+    if application is None or QThread.currentThread() != application.thread():
+        return False
+    return any(window.isVisible() for window in QApplication.topLevelWidgets())
+
+
+def read_or_resample(read: Callable[[bool], Opened]) -> Opened | None:
+    """Read something; where its grid is irregular, let the user choose to have it resampled.
+
+    Parameters
+    ----------
+    read : callable
+        Gets whether to resample.
+
+    Returns
+    -------
+    What ``read`` gives; None if the user wants it not resampled.
+
+    Raises
+    ------
+    IrregularGridError
+        As ``read``, where nobody can be asked.
+    """
+    try:
+        return read(False)
+    except IrregularGridError as refusal:
+        if not can_ask():
+            raise
+        return read(True) if ask_to_resample(str(refusal)) else None
+
+
+def ask_to_resample(refusal: str) -> bool:
+    """Show why a file does not open as it is, and ask whether to resample it."""
+    box = _box("Irregular slices or axes", refusal)
+    box.setInformativeText(
+        "Resampling makes an even, right-angled grid. Values between the slices are interpolated, "
+        "and what is saved lies on the new grid."
+    )
+    resample = box.addButton("Resample to a regular grid", QMessageBox.ButtonRole.AcceptRole)
+    box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+    box.exec()
+    return box.clickedButton() is resample
+
+
+def ask_what_volumes_are(name: str, count: int) -> Literal["time", "channels"] | None:
+    """Ask what the volumes of a 4D file are that does not say so; None if the user gives up."""
+    box = _box("Several volumes", f"{name} holds {count} volumes and does not say what they are.")
+    box.setInformativeText(
+        "Time points become one layer with a slider. Channels (such as T1, T2 and FLAIR) become "
+        "one layer each."
+    )
+    time = box.addButton("Time points", QMessageBox.ButtonRole.AcceptRole)
+    channels = box.addButton("Channels", QMessageBox.ButtonRole.AcceptRole)
+    box.setDefaultButton(channels)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    if box.clickedButton() is time:
+        return "time"
+    return "channels" if box.clickedButton() is channels else None
+
+
+def _box(title: str, text: str) -> QMessageBox:
+    visible = (window for window in QApplication.topLevelWidgets() if window.isVisible())
+    box = QMessageBox(QApplication.activeWindow() or next(visible, None))
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle(title)
+    box.setText(text)
+    return box
