@@ -171,7 +171,8 @@ class DataSource(_Frozen):
 class Provenance(_Frozen):
     """Where the weights come from.
 
-    ``parent_sha256`` is the file hash of the checkpoint that this one was fine-tuned from.
+    ``parent_sha256`` is the file hash of the checkpoint that this one was fine-tuned from;
+    ``backbones`` are files of somebody else's weights that parts of the network started from.
     """
 
     created: str = ""
@@ -182,6 +183,7 @@ class Provenance(_Frozen):
     hardware: str = ""
     parent_sha256: str = ""
     data: tuple[DataSource, ...] = ()
+    backbones: tuple[DataSource, ...] = ()
     protocol: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -64,7 +64,7 @@ def _parameters(architecture: Architecture, config: NetworkConfig) -> int:
     try:
         with torch.device("meta"):
             network = architecture.build(*architecture.paper_channels, config)
-    except RuntimeError:  # MONAI's SwinUNETR reads numbers while it is built
+    except (RuntimeError, ArchitectureError):  # some read numbers while they are built
         network = architecture.build(*architecture.paper_channels, config)
     return sum(p.numel() for p in network.parameters())
 

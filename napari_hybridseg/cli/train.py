@@ -39,6 +39,13 @@ def train(
             "--options", help="A JSON file with any of the training options (see the docs)."
         ),
     ] = None,
+    backbone_weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of a public ResNet, DeiT or ViT for TransFuse's branches to start from, "
+            "or hf://OWNER/NAME on the Hugging Face hub; may be given twice.",
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
@@ -55,6 +62,7 @@ def train(
         options,
         preset,
         architecture=architecture,
+        backbone_weights=backbone_weights or None,
         steps=steps,
         minutes=minutes,
         seed=seed,

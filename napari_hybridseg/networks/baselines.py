@@ -7,7 +7,8 @@ answer like every other network here. Nothing of them needs torchvision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar
 
 from monai.networks.nets import (
     UNETR,
@@ -29,6 +30,8 @@ from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.baseline_constraints import FixedSize, halved, strided
 from napari_hybridseg.networks.registry import Architecture, ArchitectureError, NetworkConfig
 
+Config = TypeVar("Config", bound=configs.BaselineConfig)
+
 # VNet repeats the image's channels to this many.
 _VNET_STEM = 16
 
@@ -44,11 +47,8 @@ class UnetPlusPlus(SegmentationNetwork, BasicUNetPlusPlus):
             spatial_dims=config.spatial_dims,
             in_channels=in_channels,
             out_channels=num_classes,
-            features=config.features,
             deep_supervision=config.deep_supervision,
-            norm=_norm(config.norm),
-            dropout=config.dropout,
-            upsample=config.upsample,
+            **_basic_unet(config),
         )
         heads = 4 if config.deep_supervision else 1
         self.head_weights = (1.0 / heads,) * heads
@@ -108,55 +108,6 @@ class DeepDynUnet(SegmentationNetwork, DynUNet):
         return self.deep_supervision_heads if self.deep_supervision else ()
 
 
-def build_unet(in_channels: int, num_classes: int, config: configs.UnetConfig) -> nn.Module:
-    """Build MONAI's residual U-Net."""
-    network: nn.Module = UNet(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        channels=config.channels,
-        strides=config.strides,
-        kernel_size=config.kernel,
-        num_res_units=config.num_res_units,
-        act=config.act,
-        norm=config.norm,
-        dropout=config.dropout,
-    )
-    return network
-
-
-def build_basic_unet(
-    in_channels: int, num_classes: int, config: configs.BasicUnetConfig
-) -> nn.Module:
-    """Build MONAI's plain U-Net."""
-    network: nn.Module = BasicUNet(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        features=config.features,
-        norm=_norm(config.norm),
-        dropout=config.dropout,
-        upsample=config.upsample,
-    )
-    return network
-
-
-def build_attention_unet(
-    in_channels: int, num_classes: int, config: configs.AttentionUnetConfig
-) -> nn.Module:
-    """Build MONAI's U-Net with attention gates."""
-    network: nn.Module = AttentionUnet(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        channels=config.channels,
-        strides=config.strides,
-        kernel_size=config.kernel,
-        dropout=config.dropout,
-    )
-    return network
-
-
 def build_vnet(in_channels: int, num_classes: int, config: configs.VnetConfig) -> nn.Module:
     """Build MONAI's V-Net.
 
@@ -170,83 +121,104 @@ def build_vnet(in_channels: int, num_classes: int, config: configs.VnetConfig) -
             f"vnet takes 1, 2, 4, 8 or 16 input channels, not {in_channels}; "
             "choose another architecture for this image."
         )
-    network: nn.Module = VNet(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        dropout_prob_down=config.dropout,
-        dropout_prob_up=(config.dropout, config.dropout),
-        dropout_dim=config.spatial_dims,
-    )
-    return network
+    return _MonaiBuilder(VNet, _vnet)(in_channels, num_classes, config)
 
 
-def build_segresnet(
-    in_channels: int, num_classes: int, config: configs.SegResNetConfig
-) -> nn.Module:
-    """Build MONAI's SegResNet without its autoencoder branch."""
-    network: nn.Module = SegResNet(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        init_filters=config.init_filters,
-        blocks_down=config.blocks_down,
-        blocks_up=config.blocks_up,
-        dropout_prob=config.dropout or None,
-    )
-    return network
+class _MonaiBuilder(Generic[Config]):
+    """Builds a class of MONAI's, with our settings in the words of its constructor."""
+
+    def __init__(
+        self, network_class: Callable[..., Any], settings: Callable[[Config], dict[str, Any]]
+    ) -> None:
+        self._network_class = network_class
+        self._settings = settings
+
+    def __call__(self, in_channels: int, num_classes: int, config: Config) -> nn.Module:
+        network: nn.Module = self._network_class(
+            spatial_dims=config.spatial_dims,
+            in_channels=in_channels,
+            out_channels=num_classes,
+            **self._settings(config),
+        )
+        return network
 
 
-def build_unetr(in_channels: int, num_classes: int, config: configs.UnetrConfig) -> nn.Module:
-    """Build MONAI's UNETR for windows of ``config.img_size``."""
-    network: nn.Module = UNETR(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        img_size=config.img_size,
-        feature_size=config.feature_size,
-        hidden_size=config.hidden_size,
-        mlp_dim=config.mlp_dim,
-        num_heads=config.num_heads,
-        dropout_rate=config.dropout,
-    )
-    return network
+def _strided(config: configs.StridedConfig) -> dict[str, Any]:
+    return {
+        "channels": config.channels,
+        "strides": config.strides,
+        "kernel_size": config.kernel,
+        "dropout": config.dropout,
+    }
 
 
-def build_swin_unetr(
-    in_channels: int, num_classes: int, config: configs.SwinUnetrConfig
-) -> nn.Module:
-    """Build MONAI's Swin UNETR."""
-    network: nn.Module = SwinUNETR(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        feature_size=config.feature_size,
-        depths=config.depths,
-        num_heads=config.num_heads,
-        window_size=config.window_size,
-        drop_rate=config.dropout,
-    )
-    return network
+def _unet(config: configs.UnetConfig) -> dict[str, Any]:
+    return _strided(config) | {
+        "num_res_units": config.num_res_units,
+        "act": config.act,
+        "norm": config.norm,
+    }
 
 
-def build_mednext(in_channels: int, num_classes: int, config: configs.MedNextConfig) -> nn.Module:
-    """Build MONAI's MedNeXt with one head."""
-    network: nn.Module = MedNeXt(
-        spatial_dims=config.spatial_dims,
-        in_channels=in_channels,
-        out_channels=num_classes,
-        init_filters=config.init_filters,
-        kernel_size=config.kernel,
-        encoder_expansion_ratio=config.encoder_expansion,
-        decoder_expansion_ratio=config.decoder_expansion,
-        bottleneck_expansion_ratio=config.bottleneck_expansion,
-        blocks_down=config.blocks_down,
-        blocks_bottleneck=config.blocks_bottleneck,
-        blocks_up=config.blocks_up,
-        use_residual_connection=True,
-    )
-    return network
+def _basic_unet(config: configs.BasicUnetConfig) -> dict[str, Any]:
+    return {
+        "features": config.features,
+        "norm": (config.norm, {"affine": True}),
+        "dropout": config.dropout,
+        "upsample": config.upsample,
+    }
+
+
+def _vnet(config: configs.VnetConfig) -> dict[str, Any]:
+    return {
+        "dropout_prob_down": config.dropout,
+        "dropout_prob_up": (config.dropout, config.dropout),
+        "dropout_dim": config.spatial_dims,
+    }
+
+
+def _segresnet(config: configs.SegResNetConfig) -> dict[str, Any]:
+    return {
+        "init_filters": config.init_filters,
+        "blocks_down": config.blocks_down,
+        "blocks_up": config.blocks_up,
+        "dropout_prob": config.dropout or None,
+    }
+
+
+def _unetr(config: configs.UnetrConfig) -> dict[str, Any]:
+    return {
+        "img_size": config.img_size,
+        "feature_size": config.feature_size,
+        "hidden_size": config.hidden_size,
+        "mlp_dim": config.mlp_dim,
+        "num_heads": config.num_heads,
+        "dropout_rate": config.dropout,
+    }
+
+
+def _swin_unetr(config: configs.SwinUnetrConfig) -> dict[str, Any]:
+    return {
+        "feature_size": config.feature_size,
+        "depths": config.depths,
+        "num_heads": config.num_heads,
+        "window_size": config.window_size,
+        "drop_rate": config.dropout,
+    }
+
+
+def _mednext(config: configs.MedNextConfig) -> dict[str, Any]:
+    return {
+        "init_filters": config.init_filters,
+        "kernel_size": config.kernel,
+        "encoder_expansion_ratio": config.encoder_expansion,
+        "decoder_expansion_ratio": config.decoder_expansion,
+        "bottleneck_expansion_ratio": config.bottleneck_expansion,
+        "blocks_down": config.blocks_down,
+        "blocks_bottleneck": config.blocks_bottleneck,
+        "blocks_up": config.blocks_up,
+        "use_residual_connection": True,
+    }
 
 
 def convert_authors_state_dict(
@@ -264,10 +236,6 @@ def convert_authors_state_dict(
     return dict(state)
 
 
-def _norm(kind: str) -> tuple[str, dict[str, bool]]:
-    return (kind, {"affine": True})
-
-
 ARCHITECTURES: tuple[Architecture, ...] = (
     Architecture(
         name="unet",
@@ -275,7 +243,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Kerfoot et al. 2018, doi 10.1007/978-3-030-12029-0_40",
         spatial_dims=3,
         config_class=configs.UnetConfig,
-        build=build_unet,
+        build=_MonaiBuilder(UNet, _unet),
         constraints=lambda config: strided(config.strides, config.spatial_dims),
         paper_parameters=4.81,
     ),
@@ -285,7 +253,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Ronneberger et al. 2015, arXiv 1505.04597",
         spatial_dims=2,
         config_class=configs.BasicUnetConfig,
-        build=build_basic_unet,
+        build=_MonaiBuilder(BasicUNet, _basic_unet),
         constraints=lambda config: halved(4, config.spatial_dims),
         paper_parameters=7.8,
     ),
@@ -306,7 +274,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Oktay et al. 2018, arXiv 1804.03999",
         spatial_dims=2,
         config_class=configs.AttentionUnetConfig,
-        build=build_attention_unet,
+        build=_MonaiBuilder(AttentionUnet, _strided),
         constraints=lambda config: strided(config.strides, config.spatial_dims),
         explains=("attention-gate",),
         paper_parameters=8.2,
@@ -328,7 +296,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Myronenko 2018, arXiv 1810.11654",
         spatial_dims=3,
         config_class=configs.SegResNetConfig,
-        build=build_segresnet,
+        build=_MonaiBuilder(SegResNet, _segresnet),
         constraints=lambda config: halved(len(config.blocks_down) - 1, config.spatial_dims),
         paper_parameters=1.18,
     ),
@@ -338,7 +306,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Hatamizadeh et al. 2022, arXiv 2103.10504",
         spatial_dims=3,
         config_class=configs.UnetrConfig,
-        build=build_unetr,
+        build=_MonaiBuilder(UNETR, _unetr),
         constraints=lambda config: FixedSize(config.img_size, config.img_size),
         paper_parameters=92.8,
     ),
@@ -348,7 +316,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Hatamizadeh et al. 2022, arXiv 2201.01266",
         spatial_dims=3,
         config_class=configs.SwinUnetrConfig,
-        build=build_swin_unetr,
+        build=_MonaiBuilder(SwinUNETR, _swin_unetr),
         constraints=lambda config: halved(5, config.spatial_dims),
         paper_parameters=62.2,
     ),
@@ -368,7 +336,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Roy et al. 2023, arXiv 2303.09975",
         spatial_dims=3,
         config_class=configs.MedNextConfig,
-        build=build_mednext,
+        build=_MonaiBuilder(MedNeXt, _mednext),
         constraints=lambda config: halved(len(config.blocks_down), config.spatial_dims),
         paper_parameters=5.6,
     ),

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -92,6 +94,27 @@ class Constraints:
 
 Explanation = Literal["bmha", "fusion", "deformable", "bifusion", "attention-gate", "vit"]
 
+# by module, or by name where a module has several kinds of network
+_EXPLAINS: Mapping[str, tuple[Explanation, ...]] = {
+    _UTNET: ("bmha", "fusion"),
+    _COTR: ("deformable",),
+    _TRANSFUSE: ("bifusion", "attention-gate", "vit"),
+    "attention-unet": ("attention-gate",),
+}
+
+
+def explanations_of(name: str) -> tuple[Explanation, ...]:
+    """Say what an architecture can show of its inner workings; no network is imported for ours.
+
+    Raises
+    ------
+    ArchitectureError
+        If there is none of that name, or a third party's does not load.
+    """
+    if name in MODULE_OF:
+        return _EXPLAINS.get(name, _EXPLAINS.get(MODULE_OF[name], ()))
+    return get_architecture(name).explains
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -121,6 +144,9 @@ class Architecture:
         One line on why ours and the paper's number differ, where they do.
     paper_channels : tuple of int
         The (input channels, output classes) that the paper's number is counted with.
+    load_backbone : callable or None
+        ``load_backbone(network, path) -> str`` copies a public classifier's weights into the
+        part of a fresh network that they fit, and names that part.
     """
 
     name: str
@@ -134,6 +160,7 @@ class Architecture:
     paper_parameters: float | None = None
     note: str = ""
     paper_channels: tuple[int, int] = (1, 2)
+    load_backbone: Callable[[Any, Path], str] | None = None
 
     def dims_of(self, config: NetworkConfig) -> int:
         """Give the number of spatial axes, 2 or 3, of a network with this config."""
@@ -235,4 +262,26 @@ def _load_third_party(point: Any) -> Architecture:
         raise ArchitectureError(
             f"The architecture {point.name!r} of {point.value!r} is no Architecture object."
         )
-    return loaded
+    return replace(
+        loaded,
+        name=point.name,
+        build=_guarded(loaded.build, point),
+        constraints=_guarded(loaded.constraints, point),
+    )
+
+
+def _guarded(call: Callable[..., Any], point: Any) -> Callable[..., Any]:
+    """Turn any fault of a plugin's function into a sentence."""
+
+    @wraps(call)
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except HybridSegError:
+            raise
+        except Exception as error:
+            raise ArchitectureError(
+                f"The architecture {point.name!r} of {point.value!r} cannot be built: {error}."
+            ) from error
+
+    return guarded

@@ -23,6 +23,7 @@ from napari_hybridseg.networks.authors_keys import StateDictError, names_by_auth
 from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.registry import Architecture, Constraints
 from napari_hybridseg.networks.resnet import BasicBlock, Bottleneck, ResNet, ResNetV2
+from napari_hybridseg.networks.transfuse_backbones import load_backbone_weights
 from napari_hybridseg.networks.transfuse_blocks import BiFusion, ConvNorm, GatedUpBlock, UpBlock
 from napari_hybridseg.networks.transfuse_config import (
     REDUCTIONS,
@@ -232,6 +233,7 @@ def _architecture(
         paper_parameters=millions,
         note=note,
         paper_channels=(3, 1),
+        load_backbone=load_backbone_weights,
     )
 
 

@@ -10,7 +10,7 @@ import pickle
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.networks.resnet import ResNetV2
-from napari_hybridseg.networks.transfuse import TransFuse
 from napari_hybridseg.networks.vit import VisionTransformer, resize_positions
+
+if TYPE_CHECKING:
+    from napari_hybridseg.networks.transfuse import TransFuse
 
 Branch = Literal["cnn", "transformer"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+from collections.abc import Sequence
 
 import torch
 
@@ -28,6 +29,7 @@ def training_card(
     window: tuple[int, int, int],
     in_channels: int,
     command: str,
+    backbones: Sequence[DataSource] = (),
 ) -> ModelCard:
     """Write down what a run will do, with the network's config spelled out in full."""
     architecture = get_architecture(options.architecture)
@@ -62,6 +64,7 @@ def training_card(
                     sha256=dataset.sha256_of_train(options.limit_cases),
                 ),
             ),
+            backbones=tuple(backbones),
             protocol=options.model_dump(mode="json", exclude={"config"}),
         ),
         licence=options.licence or dataset.licence,

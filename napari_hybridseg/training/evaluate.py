@@ -41,10 +41,11 @@ def evaluate(
 
 def summarise(reports: Sequence[ScoreReport], data: str) -> Evaluation:
     """Average reports of several cases organ by organ."""
-    names = list(dict.fromkeys(organ.name for report in reports for organ in report.organs))
+    # by number, not by name: two organs may be called the same
+    names = {organ.label: organ.name for report in reports for organ in report.organs}
     organs = []
-    for name in names:
-        scores = [o for report in reports for o in report.organs if o.name == name]
+    for label, name in names.items():
+        scores = [o for report in reports for o in report.organs if o.label == label]
         organs.append(
             OrganResult(
                 name=name,

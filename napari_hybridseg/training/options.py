@@ -30,13 +30,15 @@ class TrainOptions(BaseModel):
     ``patch_size`` is (Z, Y, X) in voxels of the network's grid; None takes the largest window
     that half of the cases fill, up to 96 voxels a side. ``spacing`` is (x, y, z) in millimetres;
     None keeps each volume's own, along one axis or all. ``minutes`` ends the run early, with the
-    learning rate brought down in time.
+    learning rate brought down in time. ``backbone_weights`` are files of image classifiers that
+    TransFuse's branches start from, or ``hf://OWNER/NAME`` on the Hugging Face hub.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: str = "utnetv2-3d"
     config: dict[str, Any] = Field(default_factory=dict)
+    backbone_weights: tuple[str, ...] = ()
     name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
     patch_size: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     orientation: Literal["LPS", "RAS", "as-stored"] = "LPS"
@@ -62,6 +64,7 @@ class TrainOptions(BaseModel):
     limit_cases: int | None = Field(default=None, ge=1)
     half_weights: bool = True
     save_every: int = Field(default=200, ge=1)
+    log_every: int = Field(default=100, ge=1)
     description: str = ""
     licence: str = ""
     attribution: str = ""

@@ -28,6 +28,7 @@ from napari_hybridseg.model_card import ModelCard, Preprocessing
 from napari_hybridseg.networks import get_architecture
 from napari_hybridseg.training.augment import WindowSampler
 from napari_hybridseg.training.average import WeightAverage
+from napari_hybridseg.training.backbones import Backbone, find_backbones
 from napari_hybridseg.training.card import training_card, with_minutes
 from napari_hybridseg.training.dataset import (
     Dataset,
@@ -44,6 +45,23 @@ from napari_hybridseg.training.schedule import rate_factor
 from napari_hybridseg.training.state import load_state, save_state
 
 _LARGEST_WINDOW = 96
+# what may change between the parts of an interrupted run: it does not touch the weights, or, as
+# the time, is the user's to extend
+_FREE_TO_CHANGE = {
+    "name",
+    "description",
+    "licence",
+    "attribution",
+    "limitations",
+    "intended_use",
+    "overlap",
+    "mirror_axes",
+    "minutes",
+    "half_weights",
+    "save_every",
+    "log_every",
+    "backbone_weights",  # told apart by their content
+}
 
 
 class TrainingError(HybridSegError):
@@ -60,6 +78,7 @@ class _Run:
     average: WeightAverage
     loss: HeadsLoss
     step: int = 0
+    losses: list[float] = field(default_factory=list)
     seconds_before: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
@@ -80,7 +99,7 @@ def train(
 
     Every ``save_every`` steps the run's state is kept beside ``out`` (``.state``): the same call
     after an interruption goes on there, and ends with the same weights. It is removed at the
-    end. Losses are logged to ``.csv`` beside it.
+    end. Every ``log_every`` steps their mean loss goes into a ``.csv`` beside it.
 
     Parameters
     ----------
@@ -104,12 +123,14 @@ def train(
 
     Raises
     ------
-    DatasetError, ArchitectureError, TrainingError, StateError, CheckpointError, WriteError
+    DatasetError, ArchitectureError, TrainingError, BackboneError, BackboneWeightsError,
+    StateError, CheckpointError, WriteError
         With one sentence on what is wrong.
     """
     refuse_other_name(out)
     refuse_unwritable(out, overwrite)
     options = _settled(options)
+    backbones = find_backbones(options.architecture, options.backbone_weights)
     dataset = read_dataset(dataset_path)
     chosen = dataset.train[: options.limit_cases]
     preprocessing = Preprocessing(
@@ -122,9 +143,10 @@ def train(
         cases.append(case)
         yield Progress("Reading cases", len(cases), len(chosen))
     window, in_channels = _window(options, cases), cases[0].image.shape[0]
-    card = training_card(options, dataset, preprocessing, window, in_channels, command)
-    run = _start(options, in_channels, card.num_classes)
-    fingerprint = _fingerprint(options, dataset, window)
+    sources = [backbone.source for backbone in backbones]
+    card = training_card(options, dataset, preprocessing, window, in_channels, command, sources)
+    run = _start(options, in_channels, card.num_classes, backbones)
+    fingerprint = _fingerprint(options, dataset, window, backbones)
     state_path = out.with_suffix(".state")
     _resume(run, load_state(state_path, fingerprint))
     if run.step:
@@ -151,7 +173,9 @@ def _settled(options: TrainOptions) -> TrainOptions:
     return options
 
 
-def _start(options: TrainOptions, in_channels: int, num_classes: int) -> _Run:
+def _start(
+    options: TrainOptions, in_channels: int, num_classes: int, backbones: Sequence[Backbone]
+) -> _Run:
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
@@ -165,6 +189,8 @@ def _start(options: TrainOptions, in_channels: int, num_classes: int) -> _Run:
     architecture = get_architecture(options.architecture)
     config = architecture.make_config(options.config)
     network = architecture.build(in_channels, num_classes, config)
+    for backbone in backbones:
+        backbone.load_into(network)
     if architecture.dims_of(config) == 3:
         # small 3D convolutions, depthwise ones above all, train twice as fast this way on a CPU
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -187,24 +213,34 @@ def _steps(
     fingerprint: str,
 ) -> Iterator[Event]:
     sampler = WindowSampler(cases, window, options.foreground, options.augmentation, options.seed)
-    losses: list[float] = []
     run.network.train()
     first = run.step
     progress = _progress(run, options)
     while progress < 1:
         rate = options.learning_rate * rate_factor(progress, options.warm_up)
         images, channels = _batch(run, sampler, options)
-        losses.append(_step(run, images, channels, rate, options))
+        run.losses.append(_step(run, images, channels, rate, options))
         run.step += 1
         progress = _progress(run, options)
-        if run.step % options.save_every == 0 or progress >= 1:
-            loss = float(np.mean(losses))
-            losses.clear()
-            if run.fabric.is_global_zero:
-                save_state(out.with_suffix(".state"), _state(run, fingerprint))
-                append_to_log(out.with_suffix(".csv"), run.step, run.seconds, loss, rate)
-                yield Metric("loss", loss, run.step)
+        is_last, logged = progress >= 1, None
+        if run.step % options.log_every == 0 or is_last:
+            logged = _log(run, out, rate)
+        # after the log: lines that a state knows nothing of are dropped when the run goes on
+        if run.fabric.is_global_zero and (run.step % options.save_every == 0 or is_last):
+            save_state(out.with_suffix(".state"), _state(run, fingerprint))
+        if logged is not None:
+            yield logged
         yield Progress("Training", run.step, options.steps, _seconds_left(run, options, first))
+
+
+def _log(run: _Run, out: Path, rate: float) -> Metric | None:
+    """Note the mean loss since the last line; only the first process has a log."""
+    loss = float(np.mean(run.losses))
+    run.losses.clear()
+    if not run.fabric.is_global_zero:
+        return None
+    append_to_log(out.with_suffix(".csv"), run.step, run.seconds, loss, rate)
+    return Metric("loss", loss, run.step)
 
 
 def _batch(run: _Run, sampler: WindowSampler, options: TrainOptions) -> tuple[Tensor, Tensor]:
@@ -318,6 +354,7 @@ def _state(run: _Run, fingerprint: str) -> dict[str, Any]:
         "fingerprint": fingerprint,
         "step": run.step,
         "seconds": run.seconds,
+        "losses": run.losses,
         "network": _plain(run.network).state_dict(),
         "average": run.average.state,
         "optimizer": run.optimizer.state_dict(),
@@ -330,12 +367,22 @@ def _resume(run: _Run, state: dict[str, Any] | None) -> None:
     _plain(run.network).load_state_dict(state["network"])
     run.average.load(state["average"])
     run.optimizer.load_state_dict(state["optimizer"])
-    run.step, run.seconds_before = state["step"], state["seconds"]
+    run.step, run.seconds_before, run.losses = state["step"], state["seconds"], state["losses"]
 
 
-def _fingerprint(options: TrainOptions, dataset: Dataset, window: tuple[int, int, int]) -> str:
+def _fingerprint(
+    options: TrainOptions,
+    dataset: Dataset,
+    window: tuple[int, int, int],
+    backbones: Sequence[Backbone],
+) -> str:
     what = json.dumps(
-        [options.model_dump(mode="json"), window, dataset.sha256_of_train(options.limit_cases)]
+        [
+            options.model_dump(mode="json", exclude=_FREE_TO_CHANGE),
+            window,
+            dataset.sha256_of_train(options.limit_cases),
+            [backbone.source.sha256 for backbone in backbones],
+        ]
     )
     return hashlib.sha256(what.encode()).hexdigest()
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cli_support import hybridseg
 
@@ -49,3 +51,32 @@ def test_an_architecture_that_does_not_load_is_said(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(architectures, "get_architecture", refuse)
     entries = hybridseg("architectures", "--json").json["architectures"]
     assert {entry["note"].split(" ", 1)[1] for entry in entries} == {"needs another library."}
+
+
+def test_a_broken_plugin_on_this_machine_is_reported_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_plugin.py").write_text("import no_such_library\n")
+    (tmp_path / "lazy_plugin.py").write_text(
+        "from dataclasses import replace\n"
+        "from napari_hybridseg.networks import get_architecture\n"
+        "NET = replace(get_architecture('unet'), build=lambda *_: [][0])\n"
+    )
+    about = tmp_path / "broken_plugin-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(
+        "[napari_hybridseg.architectures]\n"
+        "broken-net = broken_plugin:NET\n"
+        "lazy-net = lazy_plugin:NET\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert {"broken-net", "lazy-net"} < set(architecture_names())
+    few = ("broken-net", "lazy-net", "unet")
+    monkeypatch.setattr(architectures, "architecture_names", lambda: few)
+    ran = hybridseg("architectures", "--json")
+    assert ran.code == 0, ran.err
+    broken, lazy, unet = ran.json["architectures"]
+    assert "no_such_library" in broken["note"]
+    assert "cannot be built" in lazy["note"]
+    assert unet["parameters"]

@@ -87,7 +87,7 @@ def test_a_missing_data_set_gets_one_sentence(tmp_path: Path, options: Path) -> 
 @pytest.mark.slow
 def test_two_processes_make_one_checkpoint(tmp_path: Path, boxes: Path) -> None:
     out, options = tmp_path / "out.safetensors", tmp_path / "two.json"
-    options.write_text(json.dumps(OPTIONS | {"steps": 100_000, "minutes": 0.05, "save_every": 5}))
+    options.write_text(json.dumps(OPTIONS | {"steps": 100_000, "minutes": 0.05, "log_every": 5}))
     ran = hybridseg_process(
         "train", boxes, "-o", out, "--options", options, "--devices", 2, "--threads", 1, "--json"
     )

@@ -10,6 +10,8 @@ import pytest
 import torch
 from monai.networks.nets import DynUNet
 from safetensors.torch import save
+from small_networks import BASELINES as SMALL
+from small_networks import NNUNET
 from torch import nn
 
 from napari_hybridseg.networks import (
@@ -22,32 +24,6 @@ from napari_hybridseg.networks import (
 from napari_hybridseg.networks.base import SegmentationNetwork, network_heads
 from napari_hybridseg.networks.baseline_configs import DynUnetConfig, PlainConvUnetConfig
 
-THREE = {"channels": (4, 4, 8), "strides": (2, 2)}
-DEEP = {"channels": (4, 8, 8), "kernels": (3, 3, 3), "strides": (1, 2, 2)}
-UNETR = {"img_size": (16, 16, 16), "feature_size": 4, "hidden_size": 12, "mlp_dim": 12}
-MEDNEXT = {
-    "init_filters": 4,
-    "blocks_down": (1, 1),
-    "blocks_bottleneck": 1,
-    "blocks_up": (1, 1),
-    "encoder_expansion": (2, 2),
-    "decoder_expansion": (2, 2),
-}
-SMALL: dict[str, dict[str, Any]] = {
-    "unet": THREE | {"num_res_units": 1},
-    "basic-unet": {"features": (4, 4, 4, 4, 4, 4)},
-    "unet-plus-plus": {"features": (4, 4, 4, 4, 4, 4)},
-    "attention-unet": THREE,
-    "vnet": {},
-    "segresnet": {"blocks_down": (1, 1, 1), "blocks_up": (1, 1)},
-    "unetr": UNETR | {"num_heads": 2},
-    "swin-unetr": {"feature_size": 12, "window_size": 2},
-    "dynunet": DEEP | {"deep_supervision": 1},
-    "mednext": MEDNEXT,
-    "plain-conv-unet": DEEP | {"blocks": (1, 1, 1), "decoder_blocks": 1},
-    "residual-encoder-unet": DEEP | {"blocks": (1, 1, 1), "decoder_blocks": 1},
-}
-NNUNET = ("plain-conv-unet", "residual-encoder-unet")
 NAMES = [entry.name for entry in baselines.ARCHITECTURES]
 
 
@@ -276,7 +252,7 @@ def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch: Any) -> 
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(ArchitectureError, match="pip install dynamic-network-architectures"):
+    with pytest.raises(ArchitectureError, match="--no-deps dynamic-network-architectures"):
         nnunet_baselines.build_plain_conv_unet(1, 2, PlainConvUnetConfig())
 
 

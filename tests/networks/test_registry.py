@@ -27,6 +27,13 @@ THIRD_PARTY = replace(get_architecture("unet"), name="my-net")
 NOT_ONE = "a string"
 
 
+def _fault(*_: Any) -> Any:
+    raise ZeroDivisionError("what a plugin\ndid wrong")
+
+
+FAULTY = replace(THIRD_PARTY, build=_fault, constraints=_fault)
+
+
 @given(
     divisors=st.tuples(*[st.integers(1, 32)] * 3),
     minimum=st.tuples(*[st.integers(1, 64)] * 3),
@@ -98,6 +105,7 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
             for name, value in (
                 ("my-net", "THIRD_PARTY"),
                 ("broken", "GONE"),
+                ("faulty", "FAULTY"),
                 ("odd", "NOT_ONE"),
                 ("unet", "THIRD_PARTY"),
             )
@@ -108,8 +116,8 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("third_party")
 def test_third_parties_can_add_architectures() -> None:
-    assert architecture_names()[-3:] == ("broken", "my-net", "odd")
-    assert get_architecture("my-net") is THIRD_PARTY
+    assert architecture_names()[-4:] == ("broken", "faulty", "my-net", "odd")
+    assert get_architecture("my-net").config_class is THIRD_PARTY.config_class
     network = create_network("my-net", 1, 2, channels=(4, 8), strides=(2,))
     assert isinstance(network, nn.Module)
     assert network(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 2, 8, 8, 8)
@@ -128,6 +136,15 @@ def test_third_parties_cannot_replace_ours() -> None:
 def test_a_third_partys_fault_is_said(name: str, words: str) -> None:
     with pytest.raises(ArchitectureError, match=words):
         get_architecture(name)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_partys_fault_in_use_is_said() -> None:
+    architecture = get_architecture("faulty")
+    with pytest.raises(ArchitectureError, match=r"'faulty' of .* cannot be built: what a plugin"):
+        create_network("faulty")
+    with pytest.raises(ArchitectureError, match="cannot be built"):
+        architecture.constraints(architecture.make_config())
 
 
 def test_listing_names_imports_no_network() -> None:

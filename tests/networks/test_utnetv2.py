@@ -263,17 +263,3 @@ def test_file_of_the_other_variant_is_refused_by_its_first_strange_name(golden: 
         }
     with pytest.raises(StateDictError, match=r"map_projection\.weight"):
         convert_state_dict(state, "medformer-3d", TINY_OF["medformer-3d"])
-
-
-def test_forward_can_be_exported() -> None:
-    shallow = TINY | {
-        "conv_blocks": [0] * 8,
-        "attention_blocks": [0, 1, 0, 0, 0, 1, 0, 0],
-        "scales": [[1, 2, 2]] * 2 + [[1, 1, 1]] * 2,
-    }
-    network = create_network("utnetv2-3d", 1, 2, **shallow).eval()
-    image = torch.randn(1, 1, 2, 8, 8)
-    exported = torch.export.export(network, (image,))
-    other = torch.randn(1, 1, 2, 8, 8)
-    with torch.no_grad():
-        assert torch.allclose(exported.module()(other), network(other), atol=1e-6)

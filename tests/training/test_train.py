@@ -29,6 +29,7 @@ SHORT: dict[str, Any] = {
     "patch_size": (8, 8, 8),
     "steps": 6,
     "save_every": 2,
+    "log_every": 2,
     "accelerator": "cpu",
     "half_weights": False,
 }
@@ -75,7 +76,7 @@ def test_it_learns_and_says_what_it_did(boxes: Path, tmp_path: Path) -> None:
             boxes,
             tmp_path / "boxes.safetensors",
             TrainOptions(
-                **(SHORT | {"steps": 40, "save_every": 5, "config": TINY_UNET, "seed": 4}),
+                **(SHORT | {"steps": 40, "log_every": 5, "config": TINY_UNET, "seed": 4}),
                 learning_rate=2e-2,
                 ema_decay=0.9,
                 name="boxes-unet",
@@ -141,11 +142,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     whole = run(alone, tmp_path / "whole.safetensors")
 
     out = tmp_path / "parts.safetensors"
-    events = train(alone, out, TrainOptions(**SHORT))
-    for event in events:
-        if isinstance(event, Progress) and event.stage == "Training" and event.done == stop:
-            break
-    events.close()  # type: ignore[attr-defined]
+    _stop_after(stop, alone, out)
     assert out.with_suffix(".state").is_file()
     assert not out.exists()
     torch.rand(7)  # whatever else uses random numbers in between
@@ -172,8 +169,37 @@ def test_a_run_does_not_go_on_with_another_runs_state(alone: Path, tmp_path: Pat
         run(alone, out, seed=9)
 
 
+def test_what_does_not_touch_the_weights_may_change_on_the_way(alone: Path, tmp_path: Path) -> None:
+    whole = run(alone, tmp_path / "whole.safetensors")
+    out = tmp_path / "parts.safetensors"
+    _stop_after(2, alone, out)
+    changed = run(alone, out, description="clearer", minutes=10, save_every=5, overlap=0.25)
+    assert any("after step 2" in e.message for e in changed if isinstance(e, Note))
+    checkpoint = checkpoint_of(changed)
+    assert (checkpoint.card.description, checkpoint.card.windows.overlap) == ("clearer", 0.25)
+    assert_same_weights(checkpoint_of(whole), checkpoint)
+
+
+def test_the_log_does_not_depend_on_when_the_state_is_saved(alone: Path, tmp_path: Path) -> None:
+    run(alone, tmp_path / "whole.safetensors", log_every=3, save_every=100)
+    out = tmp_path / "parts.safetensors"
+    _stop_after(5, alone, out, log_every=3, save_every=4)
+    run(alone, out, log_every=3, save_every=4)
+    whole = log_of(tmp_path / "whole.safetensors")
+    assert [row["step"] for row in whole] == ["3", "6"]
+    assert [(r["step"], r["loss"]) for r in log_of(out)] == [(r["step"], r["loss"]) for r in whole]
+
+
+def _stop_after(step: int, dataset: Path, out: Path, **options: Any) -> None:
+    events = train(dataset, out, TrainOptions(**(SHORT | options)))
+    for event in events:
+        if isinstance(event, Progress) and event.stage == "Training" and event.done == step:
+            break
+    events.close()  # type: ignore[attr-defined]
+
+
 def test_the_time_is_kept(alone: Path, tmp_path: Path) -> None:
-    events = run(alone, tmp_path / "x.safetensors", steps=100_000, minutes=0.01, save_every=10**6)
+    events = run(alone, tmp_path / "x.safetensors", steps=100_000, minutes=0.01, log_every=10**6)
     steps = [e for e in events if isinstance(e, Progress) and e.stage == "Training"]
     assert 1 <= len(steps) < 10_000
     assert steps[-1].eta_s is not None
@@ -184,7 +210,7 @@ def test_the_time_is_kept(alone: Path, tmp_path: Path) -> None:
 
 
 def test_a_short_run_is_logged_too(alone: Path, tmp_path: Path) -> None:
-    events = run(alone, tmp_path / "x.safetensors", steps=3, save_every=200)
+    events = run(alone, tmp_path / "x.safetensors", steps=3, log_every=200)
     assert [e.step for e in events if isinstance(e, Metric)] == [3]
     assert [row["step"] for row in log_of(tmp_path / "x.safetensors")] == ["3"]
 
