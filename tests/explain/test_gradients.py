@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from explain_support import noise, run, voxel_mm
+
+from napari_hybridseg.checkpoint import Checkpoint
+from napari_hybridseg.explain import ExplainError
+from napari_hybridseg.explain.gradients import cam_plus_plus
+from napari_hybridseg.inference.preprocess import prepare
+from napari_hybridseg.model_card import Preprocessing
+
+
+def test_the_receptive_field_is_the_gradient(small: Callable[[str], Checkpoint]) -> None:
+    """Compare with finite differences of the network's own answer."""
+    volume, checkpoint = noise((8, 8, 8), order=5), small("unet")
+    found = run(volume, checkpoint, "receptive-field", point=voxel_mm(volume, (3, 4, 5)), organ=3)
+    (heat,) = found.products
+    assert heat.array.sum() == pytest.approx(1, abs=1e-4)
+    network = checkpoint.build_network().double()
+    image = torch.from_numpy(prepare(volume, Preprocessing()).array)[None].double()
+    sizes = []
+    places = [(3, 4, 5), (2, 4, 5), (5, 1, 7), (0, 0, 0)]
+    with torch.inference_mode():
+        for z, y, x in places:
+            nudge = torch.zeros_like(image)
+            nudge[0, 0, z, y, x] = 1e-5
+            change = network(image + nudge) - network(image - nudge)
+            sizes.append(abs(float(change[0, 2, 3, 4, 5])))
+    ours = [heat.array[place] for place in places]
+    np.testing.assert_allclose(np.array(ours) / ours[0], np.array(sizes) / sizes[0], rtol=1e-3)
+    half, most = found.facts.values()
+    assert 0 <= half <= most
+
+
+def test_cam_plus_plus_is_the_papers_formula() -> None:
+    torch.manual_seed(0)
+    features, gradient = torch.rand(3, 2, 2, 2), torch.randn(3, 2, 2, 2)
+    expected = np.zeros((2, 2, 2))
+    for a, g in zip(features.double().numpy(), gradient.double().numpy(), strict=True):
+        alpha = g**2 / (2 * g**2 + (a * g**3).sum())
+        expected += (alpha * np.maximum(g, 0)).sum() * a
+    ours = cam_plus_plus(features.double(), gradient.double()).numpy()
+    np.testing.assert_allclose(ours, np.maximum(expected, 0), rtol=1e-9)
+    assert not cam_plus_plus(features, torch.zeros_like(gradient)).any()
+
+
+def test_integrated_gradients_add_up_to_the_change(small: Callable[[str], Checkpoint]) -> None:
+    pytest.importorskip("captum")
+    found = run(
+        noise((8, 8, 8)), small("unet"), "integrated-gradients", organ=_organ(small), steps=64
+    )
+    (heat,) = found.products
+    assert heat.scale == "diverging"
+    assert heat.array.min() < 0 < heat.array.max()
+    (gap,) = found.facts.values()
+    assert gap < 0.05
+
+
+def test_a_missing_captum_is_said_in_a_sentence(
+    small: Callable[[str], Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(ExplainError, match=r"need Captum; install it with: pip install 'napari"):
+        run(noise((8, 8, 8)), small("unet"), "integrated-gradients", organ=1)
+
+
+def test_grad_cam_looks_where_the_features_speak_for_the_organ(
+    small: Callable[[str], Checkpoint],
+) -> None:
+    (heat,) = run(noise((8, 12, 8)), small("unet"), "grad-cam", organ=_organ(small)).products
+    assert heat.array.max() == pytest.approx(1)
+    assert heat.array.min() >= 0
+
+
+def _organ(small: Callable[[str], Checkpoint]) -> int:
+    image = torch.from_numpy(prepare(noise((8, 8, 8)), Preprocessing()).array)[None]
+    with torch.inference_mode():
+        answer = small("unet").build_network()(image).argmax(dim=1)
+    return (1, 3, 300)[int(np.bincount(answer.flatten().numpy(), minlength=4)[1:].argmax())]
