@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# torch raises a plain RuntimeError for most of these
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
+
+
 class HybridSegError(Exception):
     """A failure whose message is one clear sentence: what is wrong, with what, what to do."""
 
@@ -18,3 +22,9 @@ def first_problem(error: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     reason = first["msg"].removeprefix("Value error, ")
     return f"{place!r}: {reason}" if place else reason
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether a failure was for want of memory, on whichever device."""
+    text = " ".join(str(error).split()).lower()
+    return isinstance(error, MemoryError) or any(word in text for word in _MEMORY_WORDS)

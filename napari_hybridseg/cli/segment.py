@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from napari_hybridseg.atomic import WriteError, refuse_unwritable
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
+from napari_hybridseg.cli.batch import overlapped
 from napari_hybridseg.cli.console import (
     JsonOption,
     ResampleOption,
@@ -23,10 +25,12 @@ from napari_hybridseg.cli.console import (
     write_table,
 )
 from napari_hybridseg.engine.failures import sentence_for
-from napari_hybridseg.errors import HybridSegError, first_problem
+from napari_hybridseg.errors import first_problem
 from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
 from napari_hybridseg.volume import LabelMap, Volume, load_volume, save_label_map
+
+_Case = tuple[Path, Path]
 
 
 def _choice(name: str, *flags: str) -> Any:
@@ -45,9 +49,11 @@ def segment(
     overlap: Annotated[float | None, _choice("overlap", "--overlap")] = None,
     importance: Annotated[str | None, _choice("importance", "--importance")] = None,
     tta: Annotated[bool, _choice("tta", "--tta/--no-tta")] = False,
+    body_crop: Annotated[str, _choice("body_crop", "--body-crop")] = "auto",
     precision: Annotated[str, _choice("precision", "--precision")] = "auto",
     backend: Annotated[str, _choice("backend", "--backend")] = "auto",
     threads: Annotated[int, _choice("threads", "--threads")] = 0,
+    batch: Annotated[int, _choice("batch", "--batch")] = 0,
     resample: ResampleOption = False,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
     skip_existing: Annotated[
@@ -56,33 +62,40 @@ def segment(
     as_json: JsonOption = False,
 ) -> None:
     """Segment images; each label map lies on its image's exact grid."""
+    from napari_hybridseg.inference.segmenting import runner_for
+
     options = _options(
         device=device,
         overlap=overlap,
         importance=importance,
         tta=tta,
+        body_crop=body_crop,
         precision=precision,
         backend=backend,
         threads=threads,
+        batch=batch,
+        live=False,
     )
     targets = _targets(images, out)
     opened = load_checkpoint(find_checkpoint(checkpoint))
-    network = opened.build_network()
-    done, failed = [], []
-    for image, target in zip(images, targets, strict=True):
-        if skip_existing and target.exists():
-            done.append({"image": str(image), "output": str(target), "skipped": True})
-            continue
-        try:
-            volume = _read(image, target, resample, overwrite)
-            done.append(_one(image, volume, target, opened, network, options, overwrite))
-        except (HybridSegError, MemoryError, RuntimeError) as error:
-            failed.append({"image": str(image), "error": sentence_for(error)})
+    runner = runner_for(opened, opened.build_network())
+    batch_run = _Batch(opened, runner, options, resample, overwrite)
+    cases = list(zip(images, targets, strict=True))
+    skipped = {case for case in cases if skip_existing and case[1].exists()}
+    results: dict[_Case, dict[str, Any]] = {case: _skipped(*case) for case in skipped}
+    failed = []
+    to_do = [case for case in cases if case not in skipped]
+    for outcome in overlapped(to_do, batch_run.read, batch_run.make, batch_run.write):
+        if outcome.failure is not None:
+            failed.append(_failed(outcome.case[0], outcome.failure))
             remark(failed[-1]["error"])
+        elif outcome.value is not None:
+            results[outcome.case] = outcome.value
+    done = [results[case] for case in cases if case in results]
     if as_json:
         write_json({"checkpoint": opened.card.name, "results": done, "failed": failed})
     else:
-        _write_summary(done)
+        _write_summary(done, failed)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -128,37 +141,60 @@ def _stem(image: Path) -> str:
     return image.resolve().name if image.is_dir() else image_name(image)
 
 
-def _read(image: Path, target: Path, resample: bool, overwrite: bool) -> Volume:
-    if target.exists() and image.exists() and target.samefile(image):
-        raise WriteError(f"{target} is the image itself; choose another name for its label map.")
-    refuse_unwritable(target, overwrite)
-    volume = load_volume(image, resample=resample)
-    for note in volume.notes:
-        remark(f"Note: {note}")
-    return volume
+@dataclass(frozen=True)
+class _Batch:
+    """What is done with every image."""
+
+    checkpoint: Checkpoint
+    network: Any
+    options: SegmentOptions
+    resample: bool
+    overwrite: bool
+
+    def read(self, case: _Case) -> Volume:
+        image, target = case
+        if target.exists() and image.exists() and target.samefile(image):
+            raise WriteError(
+                f"{target} is the image itself; choose another name for its label map."
+            )
+        refuse_unwritable(target, self.overwrite)
+        return load_volume(image, resample=self.resample)
+
+    def make(self, case: _Case, volume: Volume) -> _Made:
+        from napari_hybridseg.inference import segment as segment_volume
+
+        began = time.monotonic()
+        for note in volume.notes:
+            remark(f"Note: {note}")
+        events = segment_volume(volume, self.checkpoint, self.options, network=self.network)
+        labels = follow(events, volume.name)
+        return _Made(labels, volume.notes, time.monotonic() - began)
+
+    def write(self, case: _Case, made: _Made) -> dict[str, Any]:
+        image, target = case
+        save_label_map(made.labels, target, overwrite=self.overwrite)
+        return {
+            "image": str(image),
+            "output": str(target),
+            "seconds": round(made.seconds, 2),
+            "organs_ml": organ_volumes(made.labels),
+            "notes": [*made.volume_notes, *made.labels.notes],
+        }
 
 
-def _one(
-    image: Path,
-    volume: Volume,
-    target: Path,
-    checkpoint: Checkpoint,
-    network: Any,
-    options: SegmentOptions,
-    overwrite: bool,
-) -> dict[str, Any]:
-    from napari_hybridseg.inference import segment as segment_volume
+@dataclass(frozen=True)
+class _Made:
+    labels: LabelMap
+    volume_notes: tuple[str, ...]
+    seconds: float
 
-    began = time.monotonic()
-    labels = follow(segment_volume(volume, checkpoint, options, network=network), volume.name)
-    save_label_map(labels, target, overwrite=overwrite)
-    return {
-        "image": str(image),
-        "output": str(target),
-        "seconds": round(time.monotonic() - began, 2),
-        "organs_ml": organ_volumes(labels),
-        "notes": [*volume.notes, *labels.notes],
-    }
+
+def _skipped(image: Path, target: Path) -> dict[str, Any]:
+    return {"image": str(image), "output": str(target), "skipped": True}
+
+
+def _failed(image: Path, failure: BaseException) -> dict[str, str]:
+    return {"image": str(image), "error": sentence_for(failure)}
 
 
 def organ_volumes(labels: LabelMap) -> dict[str, float]:
@@ -168,7 +204,7 @@ def organ_volumes(labels: LabelMap) -> dict[str, float]:
     return {o.name: round(float(counts[o.id]) * ml, 3) for o in labels.scheme.organs}
 
 
-def _write_summary(done: list[dict[str, Any]]) -> None:
+def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, str]]) -> None:
     if done:
         write_table(
             "Label maps",
@@ -182,4 +218,10 @@ def _write_summary(done: list[dict[str, Any]]) -> None:
                 )
                 for entry in done
             ),
+        )
+    if failed and len(done) + len(failed) > 1:
+        write_table(
+            f"Failed: {len(failed)} of {len(done) + len(failed)}",
+            ("image", "why"),
+            ((Path(entry["image"]).name, entry["error"]) for entry in failed),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import combinations
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """Runs the network with PyTorch.
+    """Runs the network with PyTorch, as it is.
 
     Parameters
     ----------
@@ -68,10 +68,50 @@ class TorchBackend:
             torch.cuda.empty_cache()
 
 
-BACKENDS: Mapping[str, Callable[[nn.Module, torch.device, str, int | None], Backend]] = {
-    "auto": TorchBackend,
-    "torch": TorchBackend,
-}
+class CompiledBackend:
+    """Runs a network that was prepared for windows of one shape, one window at a time, on the CPU.
+
+    Parameters
+    ----------
+    name : str
+        What prepared it.
+    compute : callable
+        Maps an input of the shape ``takes`` to new memory with its logits.
+    takes : tuple of int
+        The one shape, with a batch of one and without the axis of a 2D network's slices.
+    plain : TorchBackend
+        Runs windows of any other shape.
+    slice_axis : int or None
+        As in ``TorchBackend``.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        name: str,
+        compute: Callable[[Tensor], Tensor],
+        takes: tuple[int, ...],
+        plain: TorchBackend,
+        slice_axis: int | None,
+    ) -> None:
+        self.name = name
+        self._compute = compute
+        self._takes = takes
+        self._plain = plain
+        self._squeeze = None if slice_axis is None else slice_axis + 2
+
+    @torch.inference_mode()
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Run the network."""
+        inputs = windows if self._squeeze is None else windows.squeeze(self._squeeze)
+        if (1, *inputs.shape[1:]) != self._takes:
+            return self._plain(windows)
+        logits = torch.cat([self._compute(one.contiguous()) for one in inputs.split(1)])
+        return logits if self._squeeze is None else logits.unsqueeze(self._squeeze)
+
+    def close(self) -> None:
+        """Keep what was prepared: the next run may use it."""
 
 
 def choose_precision(wish: str, device: torch.device) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from typing import TypeVar
 
 import torch
 
 from napari_hybridseg.errors import HybridSegError
+
+T = TypeVar("T")
 
 
 class DeviceError(HybridSegError):
@@ -56,3 +59,18 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def with_threads(count: int, events: Iterator[T]) -> Iterator[T]:
+    """Pass events on, and calculate with this many CPU threads only while one is being made.
+
+    The number of threads belongs to the whole process; between events it is the caller's.
+    """
+    with closing(events):  # type: ignore[type-var]
+        while True:
+            with cpu_threads(count):
+                try:
+                    event = next(events)
+                except StopIteration:
+                    return
+            yield event

@@ -1,114 +1,143 @@
-"""From mean logits on the network's grid to labels on the volume's own grid."""
+"""From sums on the network's grid to labels on the volume's own grid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.inference.accumulator import Slab
-from napari_hybridseg.inference.windows import Shape, WindowPlan
+from napari_hybridseg.inference.arithmetic import Arithmetic
+from napari_hybridseg.inference.axis_tables import AxisTable
+from napari_hybridseg.inference.brick_sums import Brick
+from napari_hybridseg.inference.windows import Index, Shape
+
+Labels = NDArray[np.uint8 | np.uint16]
+Tables = tuple[AxisTable, AxisTable, AxisTable]
 
 
 class InferenceError(HybridSegError):
-    """A network that does not answer with numbers."""
+    """A network that cannot be run here, or does not answer with numbers."""
 
 
 @dataclass(frozen=True)
-class LabelRows:
-    """Final labels, (dz, Y, X), from row ``start`` of the volume's grid."""
+class LabelBox:
+    """Final labels, (dz, dy, dx), from voxel ``start`` of the output grid."""
 
-    start: int
-    labels: NDArray[np.uint8 | np.uint16]
+    start: Shape
+    labels: Labels
 
 
 class LabelFinisher:
-    """Turns slabs of logits, as they come, into rows of labels on the output grid.
+    """Turns bricks, as they are completed, into labels on the output grid.
 
-    Both grids cover the same box. Logits are interpolated linearly, the largest wins (the first
-    of equals). Only the last plane is kept between slabs, so memory does not grow with depth.
+    Mean logits are interpolated linearly and the largest wins (the first of equals). Of a brick
+    only its upper faces are kept, until the bricks beyond have taken them.
 
     Parameters
     ----------
-    plan : WindowPlan
-        How the working grid was padded.
-    working, output : tuple of int
-        Array shapes (Z, Y, X) of the network's grid and of the volume's.
+    before, shape : tuple of int
+        Where the network's grid begins in the padded array, and its shape (Z, Y, X).
+    tables : tuple of AxisTable
+        Where output voxels lie between those of the network's grid, along Z, Y, X.
     values : ndarray
         The label number of every output channel.
+    arithmetic : Arithmetic
+        Where and how means are compared.
     """
 
     def __init__(
-        self,
-        plan: WindowPlan,
-        working: Shape,
-        output: Shape,
-        values: NDArray[np.uint8 | np.uint16],
+        self, before: Shape, shape: Shape, tables: Tables, values: Labels, arithmetic: Arithmetic
     ) -> None:
-        self._plan = plan
-        self._working = working
-        self._output = output
+        self.arithmetic = arithmetic
+        self._before = before
+        self._shape = shape
+        self._tables = tables
         self._values = values
-        self._planes: dict[int, Tensor] = {}
-        self._next_output = 0
+        self._is_plain = all(table.is_identity for table in tables)
+        self._faces: dict[tuple[int, Index], Any] = {}
 
-    def feed(self, slab: Slab) -> Iterator[LabelRows]:
-        """Take the next slab; give the output rows that it completes, if any.
+    @property
+    def held(self) -> int:
+        """How many faces wait for the brick beyond."""
+        return len(self._faces)
+
+    def take(self, brick: Brick) -> LabelBox:
+        """Take a completed brick after those before it; give the labels that it completes.
 
         Raises
         ------
         InferenceError
             If a logit is not a finite number: the largest of such would be a made-up label.
+
+        When memory runs out, the same brick can be given again.
         """
-        _refuse_no_numbers(slab.logits)
-        first = slab.start - self._plan.before[0]
-        for offset in range(slab.logits.shape[1]):
-            row = first + offset
-            if 0 <= row < self._working[0]:
-                self._planes[row] = self._to_output_plane(slab.logits[:, offset])
-        rows = list(self._completed_rows(first + slab.logits.shape[1] - 1))
-        if rows:
-            start = self._next_output
-            self._next_output += len(rows)
-            yield LabelRows(start, np.stack(rows))
+        begin, total, weights = self._without_padding(brick)
+        ends = [b + n for b, n in zip(begin, weights.shape, strict=True)]
+        along_z, along_y, along_x = (
+            t.piece(b, e) for t, b, e in zip(self._tables, begin, ends, strict=True)
+        )
+        pieces = along_z, along_y, along_x
+        if self._is_plain:
+            channels, are_numbers = self.arithmetic.largest(total, weights)
+            _refuse_unless(are_numbers)
+        else:
+            channels = self._largest_between(brick.place, begin, pieces, total, weights)
+        z, y, x = (piece.start for piece in pieces)
+        return LabelBox((z, y, x), self._values[channels])
 
-    def _completed_rows(self, last_known: int) -> Iterator[NDArray[np.uint8 | np.uint16]]:
-        scale = self._working[0] / self._output[0]
-        for row in range(self._next_output, self._output[0]):
-            place = min(max((row + 0.5) * scale - 0.5, 0.0), self._working[0] - 1.0)
-            low = int(place)
-            high = min(low + 1, self._working[0] - 1)
-            if high > last_known:
-                return
-            for known in [known for known in self._planes if known < low]:
-                del self._planes[known]
-            yield self._labels(low, high, place - low)
+    def move_to(self, arithmetic: Arithmetic) -> None:
+        """Go on elsewhere."""
+        self._faces = {at: arithmetic.own(face) for at, face in self._faces.items()}
+        self.arithmetic = arithmetic
 
-    def _labels(self, low: int, high: int, part: float) -> NDArray[np.uint8 | np.uint16]:
-        plane = self._planes[low]
-        if part > 0:
-            plane = torch.lerp(plane, self._planes[high], part)
-        return self._values[plane.argmax(dim=0).cpu().numpy()]
+    def _without_padding(self, brick: Brick) -> tuple[list[int], Any, Any]:
+        """Give where a brick begins on the network's grid, and its sums and weights there."""
+        own = self.arithmetic.own
+        place, begin = [], []
+        for start, before, length, n in zip(
+            brick.start, self._before, self._shape, brick.weights.shape, strict=True
+        ):
+            low, high = max(before - start, 0), min(before + length - start, n)
+            place.append(slice(low, high))
+            begin.append(start + low - before)
+        if all(p == slice(0, n) for p, n in zip(place, brick.weights.shape, strict=True)):
+            return begin, own(brick.total), own(brick.weights)
+        where = tuple(place)
+        total, weights = brick.total[(slice(None), *where)], brick.weights[where]
+        return begin, own(total), own(weights)
 
-    def _to_output_plane(self, logits: Tensor) -> Tensor:
-        (_, y, x), (_, height, width) = self._plan.before, self._working
-        inside = logits[:, y : y + height, x : x + width]
-        if self._output[1:] == self._working[1:]:
-            return inside
-        return functional.interpolate(inside[None], size=self._output[1:], mode="bilinear")[0]
+    def _largest_between(
+        self, place: Index, begin: list[int], pieces: Tables, total: Any, weights: Any
+    ) -> NDArray[np.integer[Any]]:
+        """Interpolate between a brick's means and those one voxel in front along each axis."""
+        ends = [b + n for b, n in zip(begin, weights.shape, strict=True)]
+        shape = [n + 1 for n in weights.shape]
+        means = self.arithmetic.empty((total.shape[0], *shape))
+        _refuse_unless(self.arithmetic.means_into(total, weights, means))
+        for axis in range(3):
+            front = (slice(None),) * (axis + 1)
+            before = self._faces.get((axis, place))
+            if before is not None:
+                means[(*front, 0)] = before
+        new = {}
+        for axis in range(3):
+            if ends[axis] < self._shape[axis]:
+                z, y, x = (p + (at == axis) for at, p in enumerate(place))
+                face = means[(slice(None),) * (axis + 1) + (-1,)]
+                new[axis, (z, y, x)] = self.arithmetic.copy(face)
+        channels = self.arithmetic.largest_between(means, pieces)
+        self.arithmetic.release(means)
+        for axis in range(3):
+            self._faces.pop((axis, place), None)
+        self._faces |= new
+        return channels
 
 
-def _refuse_no_numbers(logits: Tensor) -> None:
-    if logits.numel() == 0:
-        return
-    low, high = logits.aminmax()
-    if not bool(torch.isfinite(low) & torch.isfinite(high)):
+def _refuse_unless(are_numbers: bool) -> None:
+    if not are_numbers:
         raise InferenceError(
             "The network's answer is not a set of numbers, so no label can be trusted; run it "
             "with precision float32, or check the checkpoint."

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 from torch.nn import functional
 
-from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation, Triple
+from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation
 from napari_hybridseg.inference.cubic import resample_cubic
+from napari_hybridseg.inference.grids import WHOLE, Box, orientation_change, working_grids
 from napari_hybridseg.model_card import (
     AsIs,
     ChannelIntensity,
@@ -21,13 +22,9 @@ from napari_hybridseg.model_card import (
     PercentileRescale,
     PerChannel,
     Preprocessing,
-    Spacing,
 )
-from napari_hybridseg.volume import CANONICAL, OnGrid, Volume, VolumeError
+from napari_hybridseg.volume import Volume, VolumeError
 
-Box = tuple[slice, slice, slice]
-
-WHOLE: Box = (slice(None), slice(None), slice(None))
 _SMALLEST_SPREAD = 1e-8
 
 
@@ -68,50 +65,20 @@ def prepare(volume: Volume, preprocessing: Preprocessing) -> Prepared:
         If not one voxel of a channel holds a number.
     """
     change = orientation_change(volume, preprocessing.orientation, preprocessing.axes)
-    oriented = volume.geometry.reoriented(change)
     array, notes = finite_values(change.apply(volume.array), volume.name)
     box, mask = WHOLE, None
     if preprocessing.crop_to_nonzero:
         box, mask = nonzero_box(array)
         array = array[:, box[0], box[1], box[2]]
-    own = _part(oriented, box)
-    wished = _wished_spacing(own, preprocessing.spacing, preprocessing.axes)
-    working = own
-    if preprocessing.shape is not None:
-        shape = zip(preprocessing.shape, own.shape, strict=True)
-        working = own.with_shape(tuple(wish or present for wish, present in shape))
-    elif preprocessing.spacing is not None:
-        working = own.with_spacing(wished)
+    grids = working_grids(volume, preprocessing, box)
+    own, working, wished = grids.own, grids.working, grids.wished
     if preprocessing.interpolation == "cubic":
         array = normalise(array, preprocessing.intensity, mask)
         array = resample_cubic(array, working.shape, own.spacing_zyx, wished[::-1])
     else:
         array = resample_linear(array, working.shape)
         array = normalise(array, preprocessing.intensity)
-    return Prepared(array, working, oriented, change, notes, box)
-
-
-def orientation_change(
-    volume: OnGrid, orientation: str, axes: tuple[int, ...] = (0, 1, 2)
-) -> Reorientation:
-    """Give the flips and swaps from canonical order to the one a network was trained in.
-
-    Parameters
-    ----------
-    volume : OnGrid
-        In canonical order.
-    orientation : str
-        Axis codes, or ``"as-stored"``.
-    axes : tuple of int
-        The order of that orientation's array axes (0 is Z).
-    """
-    if orientation == "as-stored":
-        change = volume.way_back
-    else:
-        change = volume.geometry.to_axis_codes(orientation or CANONICAL)
-    places = [2 - axes[2 - axis] for axis in range(3)]
-    order, flips = ([what[place] for place in places] for what in (change.order, change.flips))
-    return Reorientation(tuple(order), tuple(flips))  # type: ignore[arg-type]
+    return Prepared(array, working, grids.oriented, change, notes, box)
 
 
 def nonzero_box(array: NDArray[np.float32]) -> tuple[Box, NDArray[np.bool_]]:
@@ -216,26 +183,6 @@ def _standardise(channel: NDArray[np.float32], counted: NDArray[np.float32]) -> 
         return channel
     mean, spread = counted.mean(dtype=np.float64), counted.std(dtype=np.float64)
     return (channel - np.float32(mean)) / np.float32(max(spread, _SMALLEST_SPREAD))
-
-
-def _wished_spacing(own: Geometry, spacing: Spacing | None, axes: tuple[int, ...]) -> Triple:
-    """Turn a card's spacing into millimetres along (x, y, z) of the network's axes."""
-    wish = (spacing or (None,) * 3)[::-1]
-    z, y, x = (wish[axis] or present for axis, present in zip(axes, own.spacing_zyx, strict=True))
-    return x, y, z
-
-
-def _part(geometry: Geometry, box: Box) -> Geometry:
-    """Describe the voxels of a box (Z, Y, X) of a grid."""
-    if box == WHOLE:
-        return geometry
-    first = np.array([part.start for part in box], dtype=np.float64)
-    return Geometry(
-        size=tuple(part.stop - part.start for part in box[::-1]),
-        spacing=geometry.spacing,
-        origin=tuple(geometry.world(first)),
-        direction=geometry.direction,
-    )
 
 
 def _rescale(array: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:

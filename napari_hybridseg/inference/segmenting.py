@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.events import Event, Note, Progress, RegionDone, Result
-from napari_hybridseg.inference.accumulator import SlabAccumulator
-from napari_hybridseg.inference.backends import (
-    BACKENDS,
-    Backend,
-    choose_precision,
-    mirrored_mean,
-)
-from napari_hybridseg.inference.devices import cpu_threads, pick_device
-from napari_hybridseg.inference.finish import LabelFinisher, LabelRows
+from napari_hybridseg.inference.axis_tables import axis_table
+from napari_hybridseg.inference.backend_choice import NetworkRunner
+from napari_hybridseg.inference.backends import Backend, choose_precision
+from napari_hybridseg.inference.body import body_box
+from napari_hybridseg.inference.cubic import thick_axis
+from napari_hybridseg.inference.devices import pick_device, with_threads
+from napari_hybridseg.inference.finish import LabelBox, Tables
+from napari_hybridseg.inference.grids import working_grids
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.preprocess import Prepared, prepare
-from napari_hybridseg.inference.windows import WindowPlan, importance_map, plan_windows
+from napari_hybridseg.inference.run_plan import (
+    RunPlan,
+    is_ct,
+    looks_for_body,
+    on_working_grid,
+    plan_run,
+)
+from napari_hybridseg.inference.running import RowsDone, WindowRun, middle_window
+from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.model_card import ModelCard
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError, smallest_label_type
 
@@ -33,7 +38,7 @@ def segment(
     checkpoint: Checkpoint,
     options: SegmentOptions | None = None,
     *,
-    network: nn.Module | None = None,
+    network: nn.Module | NetworkRunner | None = None,
 ) -> Iterator[Event]:
     """Segment a volume with a checkpoint.
 
@@ -45,8 +50,8 @@ def segment(
         Its card says how the image is prepared and what the labels mean.
     options : SegmentOptions
         Choices of this run.
-    network : Module, optional
-        The checkpoint's network, where the caller keeps it built.
+    network : Module or NetworkRunner, optional
+        The checkpoint's network, where the caller keeps it built, perhaps with its backends.
 
     Yields
     ------
@@ -63,24 +68,45 @@ def segment(
         If the weights or the device cannot be used.
     """
     options = options or SegmentOptions()
+    _check_channels(volume, checkpoint.card)
+    return with_threads(options.threads, _segment(volume, checkpoint, options, network))
+
+
+def _segment(
+    volume: Volume,
+    checkpoint: Checkpoint,
+    options: SegmentOptions,
+    network: nn.Module | NetworkRunner | None,
+) -> Iterator[Event]:
     card = checkpoint.card
-    _check_channels(volume, card)
-    with cpu_threads(options.threads):
-        yield Progress("Preparing", 0, 1)
-        device = pick_device(options.device)
-        prepared = prepare(volume, card.preprocessing)
-        for note in (*modality_notes(volume, card), *prepared.notes):
-            yield Note(note)
-        backend = BACKENDS[options.backend](
-            network if network is not None else checkpoint.build_network(),
-            device,
-            choose_precision(options.precision, device),
-            card.windows.slice_axis,
-        )
-        try:
-            yield from _run(volume, prepared, card, backend, options)
-        finally:
-            backend.close()
+    yield Progress("Preparing", 0, 1)
+    device = pick_device(options.device)
+    prepared = prepare(volume, card.preprocessing)
+    plan = plan_run(prepared.working.shape, card, options, _body(volume, prepared, card, options))
+    notes = (*modality_notes(volume, card), *prepared.notes, *_crop_notes(plan))
+    for note in notes:
+        yield Note(note)
+    backend = yield from runner_for(checkpoint, network).backend(
+        options.backend,
+        device,
+        choose_precision(options.precision, device),
+        card.windows.slice_axis,
+        middle_window(prepared.array, plan),
+        plan.windows * plan.passes,
+    )
+    try:
+        yield from _run(volume, prepared, card, plan, backend, options)
+    finally:
+        backend.close()
+
+
+def runner_for(checkpoint: Checkpoint, network: nn.Module | NetworkRunner | None) -> NetworkRunner:
+    """Give what prepares backends for a checkpoint's network."""
+    if isinstance(network, NetworkRunner):
+        return network
+    card = checkpoint.card
+    built = checkpoint.build_network() if network is None else network
+    return NetworkRunner(built, f"{card.architecture} {sorted(card.config.items())}")
 
 
 def modality_notes(volume: Volume, card: ModelCard) -> tuple[str, ...]:
@@ -98,19 +124,29 @@ def label_values(card: ModelCard) -> NDArray[np.uint8 | np.uint16]:
 
 
 def _run(
-    volume: Volume, prepared: Prepared, card: ModelCard, backend: Backend, options: SegmentOptions
+    volume: Volume,
+    prepared: Prepared,
+    card: ModelCard,
+    plan: RunPlan,
+    backend: Backend,
+    options: SegmentOptions,
 ) -> Iterator[Event]:
-    labels = np.zeros(prepared.oriented.shape, dtype=label_values(card).dtype)
-    back = prepared.change.inverse()
-    canonical = back.apply(labels)
+    values = label_values(card)
+    labels = np.zeros(prepared.oriented.shape, dtype=values.dtype)
     inside = labels[prepared.box]
-    for event in _labelled_rows(prepared, card, backend, options):
-        if isinstance(event, Progress):
-            yield event
-            continue
-        stop = event.start + len(event.labels)
-        inside[event.start : stop] = event.labels
-        yield _region(prepared, event, labels.shape)
+    tables = _tables(plan, inside.shape, prepared, card)
+    run = WindowRun(plan, tables, values, backend, card, options.batch)
+    try:
+        for event in run.run(prepared.array):
+            if isinstance(event, Progress):
+                yield event
+            elif isinstance(event, LabelBox):
+                inside[_place(event.start, event.labels.shape)] = event.labels
+            elif options.live:
+                yield _region(prepared, event, inside)
+    finally:
+        run.close()
+    canonical = prepared.change.inverse().apply(labels)
     yield Result(
         LabelMap(
             geometry=volume.geometry,
@@ -118,72 +154,66 @@ def _run(
             array=np.ascontiguousarray(canonical),
             scheme=card.labels,
             name=f"{volume.name} {card.name}",
-            notes=prepared.notes,
+            notes=(*prepared.notes, *_crop_notes(plan)),
         )
     )
 
 
-def _labelled_rows(
-    prepared: Prepared, card: ModelCard, backend: Backend, options: SegmentOptions
-) -> Iterator[Progress | LabelRows]:
-    defaults = card.windows
-    working = prepared.working.shape
-    overlap = defaults.overlap if options.overlap is None else options.overlap
-    plan = plan_windows(working, defaults.size, overlap)
-    importance = torch.from_numpy(
-        importance_map(plan.window, options.importance or defaults.importance)
-    ).to(backend.device)
-    accumulator = SlabAccumulator(plan, importance, card.num_classes)
-    finisher = LabelFinisher(plan, working, _shape_of_box(prepared), label_values(card))
-    image = torch.from_numpy(_padded(prepared.array, plan))
-    mirror = defaults.mirror_axes if options.tta else ()
-    began = time.monotonic()
-    yield Progress("Segmenting", 0, len(plan))
-    for done, start in enumerate(plan.starts, 1):
-        logits = mirrored_mean(backend, _window(image, start, plan), mirror)
-        for slab in accumulator.add(start, logits[0]):
-            yield from finisher.feed(slab)
-        left = (time.monotonic() - began) / done * (len(plan) - done)
-        yield Progress("Segmenting", done, len(plan), left)
-    for slab in accumulator.finish():
-        yield from finisher.feed(slab)
+def _body(
+    volume: Volume, prepared: Prepared, card: ModelCard, options: SegmentOptions
+) -> tuple[Shape, Shape] | None:
+    """Find the body on the network's grid, if only that is to be looked at."""
+    if not looks_for_body(options, card, volume.modality):
+        return None
+    grids = working_grids(volume, card.preprocessing, prepared.box)
+    found = body_box(
+        prepared.change.apply(volume.array), grids.oriented, is_ct=is_ct(card.modality)
+    )
+    return None if found is None else on_working_grid(found, prepared.box, grids.own, grids.working)
 
 
-def _window(image: Tensor, start: tuple[int, int, int], plan: WindowPlan) -> Tensor:
-    z, y, x = (slice(s, s + n) for s, n in zip(start, plan.window, strict=True))
-    return image[:, z, y, x][None]
+def _crop_notes(plan: RunPlan) -> tuple[str, ...]:
+    if plan.windows == plan.windows_of_all:
+        return ()
+    return (
+        f"Only the body was looked at: {plan.windows} windows instead of {plan.windows_of_all}.",
+    )
 
 
-def _padded(array: NDArray[np.float32], plan: WindowPlan) -> NDArray[np.float32]:
-    if array.shape[1:] == plan.padded:
-        return array
-    missing = [
-        (before, padded - before - n)
-        for before, padded, n in zip(plan.before, plan.padded, array.shape[1:], strict=True)
-    ]
-    return np.pad(array, [(0, 0), *missing])
-
-
-def _region(prepared: Prepared, rows: LabelRows, shape: tuple[int, ...]) -> RegionDone:
-    """Say where rows of the network's orientation lie in the canonical label map."""
-    back = prepared.change.inverse()
-    first = [part.indices(length)[0] for part, length in zip(prepared.box, shape, strict=True)]
-    start = (first[0] + rows.start, *first[1:])
-    stop = [begin + n for begin, n in zip(start, rows.labels.shape, strict=True)]
-    place = []
-    for axis in range(3):
-        old = 2 - back.order[2 - axis]
-        place.append(shape[old] - stop[old] if back.flips[2 - axis] else start[old])
-    z, y, x = place
-    return RegionDone((z, y, x), np.ascontiguousarray(back.apply(rows.labels)))
-
-
-def _shape_of_box(prepared: Prepared) -> tuple[int, int, int]:
+def _tables(plan: RunPlan, output: tuple[int, ...], prepared: Prepared, card: ModelCard) -> Tables:
+    """Say where output voxels lie; as nnU-Net, take the nearest across thick slices."""
+    thick = None
+    if card.preprocessing.interpolation == "cubic":
+        thick = thick_axis(prepared.working.spacing_zyx, prepared.oriented.spacing_zyx)
     z, y, x = (
-        len(range(*part.indices(length)))
-        for part, length in zip(prepared.box, prepared.oriented.shape, strict=True)
+        axis_table(length, wanted, begin, end, nearest=axis == thick)
+        for axis, (length, wanted, begin, end) in enumerate(
+            zip(plan.working, output, plan.begin, plan.end, strict=True)
+        )
     )
     return z, y, x
+
+
+def _region(prepared: Prepared, rows: RowsDone, inside: NDArray[np.unsignedinteger]) -> RegionDone:
+    """Say where rows of the network's orientation lie in the canonical label map."""
+    back = prepared.change.inverse()
+    place = [slice(0, n) for n in inside.shape]
+    place[rows.axis] = slice(rows.begin, rows.end)
+    labels = inside[tuple(place)]
+    shape = prepared.oriented.shape
+    start = [(part.start or 0) + here.start for part, here in zip(prepared.box, place, strict=True)]
+    stop = [begin + n for begin, n in zip(start, labels.shape, strict=True)]
+    at = []
+    for axis in range(3):
+        old = 2 - back.order[2 - axis]
+        at.append(shape[old] - stop[old] if back.flips[2 - axis] else start[old])
+    z, y, x = at
+    # a copy: the label map is still being filled
+    return RegionDone((z, y, x), np.array(back.apply(labels), order="C"))
+
+
+def _place(start: Shape, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))
 
 
 def _check_channels(volume: Volume, card: ModelCard) -> None:

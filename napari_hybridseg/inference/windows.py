@@ -1,4 +1,4 @@
-"""Where windows lie in a volume, and how much each of their voxels counts.
+"""Where windows lie in a volume, in which order, and how much each of their voxels counts.
 
 The grid is MONAI's: windows advance by ``int(size * (1 - overlap))`` and the last one is moved
 back to end with the volume, so that results can be compared voxel by voxel.
@@ -6,13 +6,17 @@ back to end with the volume, so that results can be compared voxel by voxel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 Shape = tuple[int, int, int]
+Index = tuple[int, int, int]
 
 _SIGMA_PER_SIZE = 0.125
 _SMALLEST_IMPORTANCE = 1e-3
@@ -20,7 +24,7 @@ _SMALLEST_IMPORTANCE = 1e-3
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """The windows of one run.
+    """Windows over a volume, one by one.
 
     Attributes
     ----------
@@ -45,12 +49,72 @@ class WindowPlan:
         return len(self.starts)
 
 
+@dataclass(frozen=True)
+class WindowGrid:
+    """The windows of a run as a grid: where they begin along each axis, and which comes when.
+
+    Attributes
+    ----------
+    padded : tuple of int
+        The array shape (Z, Y, X) that the windows tile: the volume's, grown where it is smaller
+        than a window.
+    before : tuple of int
+        How many of the grown voxels lie in front, per axis.
+    window : tuple of int
+        Voxels of a window.
+    along : tuple of tuple
+        Where windows begin along Z, Y and X.
+    axes : tuple of int
+        The order in which the axes are gone through, the slowest first.
+    ends_together : bool
+        Whether the last two rows of windows along the slowest axis are run side by side. They
+        share more than other rows do, and so need not be kept in full.
+    """
+
+    padded: Shape
+    before: Shape
+    window: Shape
+    along: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    axes: Shape = (0, 1, 2)
+    ends_together: bool = False
+
+    def __len__(self) -> int:
+        """Count the windows."""
+        return prod(len(starts) for starts in self.along)
+
+    @cached_property
+    def indices(self) -> tuple[Index, ...]:
+        """The place of every window in ``along`` (Z, Y, X), in the order of the run."""
+        return tuple(self._in_order())
+
+    @cached_property
+    def starts(self) -> tuple[Shape, ...]:
+        """First voxel of every window, in the order of the run."""
+        z, y, x = self.along
+        return tuple((z[i], y[j], x[k]) for i, j, k in self.indices)
+
+    def _in_order(self) -> Iterator[Index]:
+        slowest, middle, fastest = (range(len(self.along[axis])) for axis in self.axes)
+        alone = len(slowest) - 2 if self.ends_together else len(slowest)
+        places = [*product(slowest[:alone], middle, fastest)]
+        places += [(a, b, c) for b, a, c in product(middle, slowest[alone:], fastest)]
+        back = [self.axes.index(axis) for axis in range(3)]
+        for place in places:
+            yield place[back[0]], place[back[1]], place[back[2]]
+
+
 def plan_windows(shape: Shape, window: Shape, overlap: float) -> WindowPlan:
     """Lay windows over an array of ``shape`` so that every voxel is in at least one."""
+    grid = window_grid(shape, window, overlap)
+    return WindowPlan(grid.padded, grid.before, grid.window, grid.starts)
+
+
+def window_grid(shape: Shape, window: Shape, overlap: float) -> WindowGrid:
+    """Lay the same windows, in the same order, as a grid that need not be written out."""
     padded = tuple(max(n, w) for n, w in zip(shape, window, strict=True))
     before = tuple((p - n) // 2 for p, n in zip(padded, shape, strict=True))
-    along = (_starts(n, w, overlap) for n, w in zip(padded, window, strict=True))
-    return WindowPlan(padded, before, window, tuple(product(*along)))  # type: ignore[arg-type]
+    along = tuple(_starts(n, w, overlap) for n, w in zip(padded, window, strict=True))
+    return WindowGrid(padded, before, window, along)  # type: ignore[arg-type]
 
 
 def importance_map(window: Shape, kind: str) -> NDArray[np.float32]:
@@ -69,8 +133,8 @@ def importance_map(window: Shape, kind: str) -> NDArray[np.float32]:
     return np.maximum(weights, _SMALLEST_IMPORTANCE)
 
 
-def _starts(length: int, window: int, overlap: float) -> list[int]:
+def _starts(length: int, window: int, overlap: float) -> tuple[int, ...]:
     if window >= length:
-        return [0]
+        return (0,)
     step = max(int(window * (1 - overlap)), 1)
-    return [*range(0, length - window, step), length - window]
+    return (*range(0, length - window, step), length - window)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,82 +10,128 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from napari_hybridseg.inference.accumulator import Slab
-from napari_hybridseg.inference.finish import InferenceError, LabelFinisher, LabelRows
-from napari_hybridseg.inference.windows import Shape, plan_windows
+from napari_hybridseg.inference.arithmetic import Arithmetic, DeviceArithmetic, HostArithmetic
+from napari_hybridseg.inference.axis_tables import axis_table
+from napari_hybridseg.inference.brick_sums import BrickAccumulator
+from napari_hybridseg.inference.bricks import BrickWall
+from napari_hybridseg.inference.finish import InferenceError, LabelFinisher
+from napari_hybridseg.inference.windows import (
+    Index,
+    Shape,
+    WindowGrid,
+    importance_map,
+    window_grid,
+)
 
-VALUES = np.array([0, 7, 300, 2], dtype=np.uint16)
-
-
-def finished(logits: Tensor, window: Shape, working: Shape, output: Shape, cuts: list[int]):
-    """Feed logits on the padded grid in slabs that end at the cuts."""
-    finisher = LabelFinisher(plan_windows(working, window, 0.5), working, output, VALUES)
-    rows: list[LabelRows] = []
-    ends = [*sorted(cuts), logits.shape[1]]
-    for start, end in zip([0, *ends], ends, strict=False):
-        rows += finisher.feed(Slab(start, logits[:, start:end]))
-    assert [r.start for r in rows] == list(np.cumsum([0, *(len(r.labels) for r in rows)])[:-1])
-    return np.concatenate([r.labels for r in rows])
-
-
-def whole(logits: Tensor, output: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolate the whole volume: its labels, and by how much the best channel won."""
-    large = functional.interpolate(logits[None], size=output, mode="trilinear")[0]
-    best = large.topk(2, dim=0).values
-    return VALUES[large.argmax(dim=0).numpy()], (best[0] - best[1]).numpy()
+VALUES = np.array([0, 7, 300], dtype=np.uint16)
+EMPTY = 9999
+SIZES = st.tuples(*[st.integers(1, 14)] * 3)
+CPU = torch.device("cpu")
 
 
-@settings(max_examples=80)
+def windows_of(grid: WindowGrid, seed: int = 0) -> dict[Index, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    in_monais_order = replace(grid, axes=(0, 1, 2), ends_together=False)
+    return {
+        index: torch.randn(len(VALUES), *grid.window, generator=generator)
+        for index in in_monais_order.indices
+    }
+
+
+def whole(
+    grid: WindowGrid, kind: str, windows: dict[Index, Tensor], shape: Shape, output: Shape
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add up and interpolate in arrays of the whole volume: labels, and how clear they are."""
+    importance = torch.from_numpy(importance_map(grid.window, kind))
+    total, weight = torch.zeros(len(VALUES), *grid.padded), torch.zeros(grid.padded)
+    for index, logits in windows.items():
+        begin = (along[i] for along, i in zip(grid.along, index, strict=True))
+        place = tuple(slice(b, b + n) for b, n in zip(begin, grid.window, strict=True))
+        total[(slice(None), *place)] += logits * importance
+        weight[place] += importance
+    inside = tuple(slice(b, b + n) for b, n in zip(grid.before, shape, strict=True))
+    means = (total / weight)[(slice(None), *inside)]
+    if output != shape:
+        means = functional.interpolate(means[None], size=output, mode="trilinear")[0]
+    best = means.topk(2, dim=0).values
+    return VALUES[means.argmax(dim=0).numpy()], (best[0] - best[1]).numpy()
+
+
+def streamed(
+    grid: WindowGrid,
+    kind: str,
+    windows: dict[Index, Tensor],
+    shape: Shape,
+    output: Shape,
+    arithmetic: Arithmetic,
+    move_after: int = -1,
+) -> np.ndarray:
+    sums = BrickAccumulator(
+        BrickWall(grid), importance_map(grid.window, kind), len(VALUES), arithmetic
+    )
+    tables = tuple(axis_table(n, m) for n, m in zip(shape, output, strict=True))
+    finisher = LabelFinisher(grid.before, shape, tables, VALUES, arithmetic)  # type: ignore[arg-type]
+    labels = np.full(output, EMPTY, dtype=np.uint16)
+    for number, index in enumerate(grid.indices):
+        if number == move_after:
+            sums.move_to(HostArithmetic(1))
+            finisher.move_to(sums.arithmetic)
+        sums.add(index, windows[index])
+        for brick in sums.completed(index):
+            box = finisher.take(brick)
+            sums.release(brick)
+            place = tuple(slice(s, s + n) for s, n in zip(box.start, box.labels.shape, strict=True))
+            assert labels[place].shape == box.labels.shape
+            assert (labels[place] == EMPTY).all(), "a voxel was given twice"
+            labels[place] = box.labels
+    assert not sums.held, "something is still held"
+    assert not finisher.held
+    return labels
+
+
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_rows_are_torchs_interpolation_of_the_whole(data: st.DataObject) -> None:
-    sizes = st.tuples(*[st.integers(1, 9)] * 3)
-    working, window, output = data.draw(sizes), data.draw(sizes), data.draw(sizes | st.just(None))
-    output = output or working
-    plan = plan_windows(working, window, 0.5)
-    cuts = data.draw(st.lists(st.integers(0, plan.padded[0]), max_size=5))
-    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 999)))
-    padded = torch.randn(len(VALUES), *plan.padded, generator=generator)
-    z, y, x = (slice(b, b + n) for b, n in zip(plan.before, working, strict=True))
+def test_bricks_are_the_whole_in_parts(data: st.DataObject) -> None:
+    shape, output = data.draw(SIZES), data.draw(SIZES | st.none())
+    window = data.draw(st.tuples(*[st.integers(1, 6)] * 3))
+    overlap = data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.8]))
+    kind = data.draw(st.sampled_from(["gaussian", "constant"]))
+    axes = tuple(data.draw(st.permutations(range(3))))
+    grid = replace(window_grid(shape, window, overlap), axes=axes)
+    together = len(grid.along[axes[0]]) > 1 and data.draw(st.booleans())
+    grid = replace(grid, ends_together=together)
+    threads = data.draw(st.sampled_from([1, 2]))
+    arithmetic = data.draw(st.sampled_from([DeviceArithmetic(CPU), HostArithmetic(threads)]))
+    move_after = data.draw(st.integers(-1, len(grid)))
+    output = output or shape
 
-    labels = finished(padded, window, working, output, cuts)
-    expected, margin = whole(padded[:, z, y, x], output)
+    windows = windows_of(grid)
+    labels = streamed(grid, kind, windows, shape, output, arithmetic, move_after)
+    arithmetic.close()
 
-    assert labels.shape == output
-    assert labels.dtype == VALUES.dtype
+    expected, margin = whole(grid, kind, windows, shape, output)
     different = labels != expected
     assert margin[different].max(initial=0) < 1e-5  # only where two channels are as good as even
 
 
-def test_large_steps_in_both_directions() -> None:
-    logits = torch.randn(len(VALUES), 40, 4, 4, generator=torch.Generator().manual_seed(0))
-    for depth in (1, 3, 39, 41, 200):
-        labels = finished(logits, (40, 4, 4), (40, 4, 4), (depth, 4, 4), [7, 8, 30])
-        np.testing.assert_array_equal(labels, whole(logits, (depth, 4, 4))[0])
-
-
-def test_rows_come_as_early_as_they_are_known() -> None:
-    plan = plan_windows((4, 1, 1), (4, 1, 1), 0.5)
-    finisher = LabelFinisher(plan, (4, 1, 1), (8, 1, 1), VALUES)
-    logits = torch.zeros(len(VALUES), 1, 1, 1)
-    came = [
-        [(rows.start, len(rows.labels)) for rows in finisher.feed(Slab(row, logits))]
-        for row in range(4)
-    ]
-    # output row r lies at (r + 0.5) / 2 - 0.5: rows 0 ... 7 at -0.25, 0.25, 0.75, ... 3.25
-    assert came == [[], [(0, 3)], [(3, 2)], [(5, 3)]]
-
-
 def test_of_equals_the_first_wins() -> None:
+    grid = window_grid((2, 3, 3), (2, 3, 3), 0)
     logits = torch.zeros(len(VALUES), 2, 3, 3)
     logits[0] = -1
-    labels = finished(logits, (2, 3, 3), (2, 3, 3), (2, 3, 3), [])
+    labels = streamed(
+        grid, "constant", {(0, 0, 0): logits}, (2, 3, 3), (2, 3, 3), HostArithmetic(1)
+    )
     assert set(labels.ravel()) == {7}
 
 
-def test_an_answer_that_is_no_number_is_refused_not_labelled() -> None:
-    plan = plan_windows((2, 2, 2), (2, 2, 2), 0.5)
-    finisher = LabelFinisher(plan, (2, 2, 2), (2, 2, 2), np.array([0, 1], dtype=np.uint8))
-    logits = torch.zeros(2, 2, 2, 2)
-    logits[1, 0, 0, 0] = torch.nan
+@pytest.mark.parametrize("output", [(2, 2, 2), (3, 4, 5)])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("arithmetic", [HostArithmetic(1), DeviceArithmetic(CPU)])
+def test_an_answer_that_is_no_number_is_refused_not_labelled(
+    arithmetic: Arithmetic, value: float, output: Shape
+) -> None:
+    grid = window_grid((2, 2, 2), (2, 2, 2), 0)
+    logits = torch.zeros(len(VALUES), 2, 2, 2)
+    logits[1, 0, 0, 0] = value
     with pytest.raises(InferenceError, match="float32"):
-        list(finisher.feed(Slab(0, logits)))
+        streamed(grid, "constant", {(0, 0, 0): logits}, (2, 2, 2), output, arithmetic)

@@ -28,9 +28,11 @@ from napari_hybridseg.formats import StoredImage
 from napari_hybridseg.geometry import Reorientation
 from napari_hybridseg.inference import SegmentOptions, segment
 from napari_hybridseg.inference.devices import DeviceError, cpu_threads
+from napari_hybridseg.inference.finish import InferenceError
+from napari_hybridseg.inference.partial import PartialLabels
 from napari_hybridseg.inference.preprocess import prepare
 from napari_hybridseg.inference.segmenting import modality_notes
-from napari_hybridseg.model_card import Preprocessing, WindowDefaults, ZScore
+from napari_hybridseg.model_card import AsIs, Preprocessing, WindowDefaults, ZScore
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError
 
 ONE_THREAD = SegmentOptions(device="cpu", threads=1)
@@ -274,7 +276,8 @@ def test_an_unknown_device_gets_one_sentence(tiny: Checkpoint) -> None:
 
 
 def test_progress_counts_up_to_the_end(tiny: Checkpoint) -> None:
-    events = list(segment(random_volume((16, 16, 16)), tiny, ONE_THREAD))
+    one_by_one = ONE_THREAD.model_copy(update={"batch": 1})
+    events = list(segment(random_volume((16, 16, 16)), tiny, one_by_one))
     steps = [e for e in events if isinstance(e, Progress) and e.stage == "Segmenting"]
     assert [e.done for e in steps] == list(range(3**3 + 1))
     assert {e.total for e in steps} == {3**3}
@@ -302,7 +305,7 @@ def test_cancel_at_any_moment(tiny: Checkpoint, after: int) -> None:
     with cpu_threads(3):
         events = segment(random_volume((16, 16, 16)), tiny, ONE_THREAD)
         for _, _event in zip(range(after), events, strict=False):
-            assert torch.get_num_threads() == 1
+            assert torch.get_num_threads() == 3, "between events the threads are the caller's"
         events.close()  # type: ignore[attr-defined]
         assert torch.get_num_threads() == 3
     assert threading.active_count() == running
@@ -326,3 +329,85 @@ def test_a_volume_of_another_modality_is_said() -> None:
     assert modality_notes(volume, card) == (f"{card.name} was made for CT; brain is MR.",)
     assert modality_notes(replace(volume, modality="CT"), card) == ()
     assert modality_notes(replace(volume, modality=""), card) == ()
+
+
+def steps_of(events: list[Any]) -> list[Progress]:
+    return [e for e in events if isinstance(e, Progress) and e.stage == "Segmenting"]
+
+
+def test_mirrored_copies_count_as_steps(tmp_path: Path) -> None:
+    windows = WindowDefaults(size=(8, 8, 8), mirror_axes=(0, 2))
+    checkpoint = tiny_checkpoint(tmp_path, windows=windows)
+    options = ONE_THREAD.model_copy(update={"batch": 2, "tta": True})
+    steps = steps_of(list(segment(random_volume((8, 8, 16)), checkpoint, options)))
+    # two windows and then one, four passes each
+    assert [e.done for e in steps] == [0, 2, 4, 6, 8, 9, 10, 11, 12]
+    assert {e.total for e in steps} == {3 * 4}
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_batches_change_no_label(tiny: Checkpoint, batch: int) -> None:
+    volume = random_volume((13, 17, 9))
+    np.testing.assert_array_equal(
+        labels_of(volume, tiny, batch=batch).array, labels_of(volume, tiny).array
+    )
+
+
+def test_nothing_is_handed_over_when_nobody_watches(tiny: Checkpoint) -> None:
+    options = ONE_THREAD.model_copy(update={"live": False})
+    events = list(segment(random_volume((16, 16, 16)), tiny, options))
+    assert not [e for e in events if isinstance(e, RegionDone)]
+    assert isinstance(events[-1], Result)
+
+
+def test_windows_of_one_value_get_the_networks_answer(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, preprocessing=Preprocessing(intensity=AsIs()))
+    volume = random_volume((8, 8, 40))
+    volume.array[..., 16:] = -7
+    expected = monais(volume.array, checkpoint)
+    np.testing.assert_array_equal(labels_of(volume, checkpoint, batch=1).array, expected)
+
+
+def test_only_the_body_is_looked_at(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(
+        tmp_path, modality="CT", preprocessing=Preprocessing(intensity=AsIs())
+    )
+    volume = replace(random_volume((20, 40, 40)), modality="CT")
+    volume.array[:] -= 1000
+    volume.array[:, 4:16, 12:28, 14:26] += 1000
+    events = list(segment(volume, checkpoint, ONE_THREAD))
+    (note,) = (e.message for e in events if isinstance(e, Note))
+    assert note.startswith("Only the body was looked at")
+    off, on = (labels_of(volume, checkpoint, body_crop=crop) for crop in ("off", "auto"))
+    np.testing.assert_array_equal(off.array, monais(volume.array, checkpoint))
+    assert on.notes == (note,)
+    assert (on.array[:, 0] == 0).all()
+    assert (on.array != 0).any()
+
+
+def test_a_window_that_the_network_cannot_take_is_one_sentence(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, windows=WindowDefaults(size=(7, 8, 8)))
+
+    class Strict(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("Sizes of tensors must match except in dimension 1.")
+
+    with pytest.raises(InferenceError, match=r"cannot take windows of 7×8×8 .* such as 8×8×8"):
+        list(segment(random_volume((9, 9, 9)), checkpoint, ONE_THREAD, network=Strict()))
+
+
+def test_a_cancelled_run_can_be_kept_as_far_as_it_went(tiny: Checkpoint) -> None:
+    volume = random_volume((40, 8, 8))
+    kept, events = PartialLabels(volume, tiny.card.labels), segment(volume, tiny, ONE_THREAD)
+    for event in events:
+        if isinstance(event, RegionDone):
+            kept.take(event)
+        if kept.part > 0.3:
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert 0.3 < kept.part < 1
+    part, whole = kept.label_map(), labels_of(volume, tiny)
+    rows = round(kept.part * 40)
+    np.testing.assert_array_equal(part.array[:rows], whole.array[:rows])
+    assert not part.array[rows:].any()
+    assert "cancelled" in part.notes[0]

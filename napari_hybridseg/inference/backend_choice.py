@@ -1,0 +1,272 @@
+"""Which backend runs a network: the fastest exact one, found by measuring, checked on real data."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from napari_hybridseg.events import Note, Progress
+from napari_hybridseg.inference.backend_store import BackendStore, Key, machine, network_sha256
+from napari_hybridseg.inference.backends import Backend, CompiledBackend, TorchBackend
+from napari_hybridseg.inference.engines import ENGINES, TITLES, Engine, EngineError, Recipe
+
+# how far the class probabilities of a voxel may be from the plain network's
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+# what converting and measuring takes on a small network, in seconds of calculation
+WORTH_MEASURING_S = 15.0
+_PLAIN = "plain"
+_FEW_WINDOWS = 2
+_ROUNDS = 3
+_ROUND_BUDGET_S = 2.0
+_BEAT_S = 0.2
+
+T = TypeVar("T")
+Steps = Generator[Progress | Note, None, T]
+
+
+@dataclass
+class _Record:
+    """What is known of a network on this machine; kept on disk."""
+
+    spent_s: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    load_s: dict[str, float] = field(default_factory=dict)
+
+    def fastest(self, windows: int, at_hand: set[str]) -> str:
+        """Name what finishes first, with the time to load what is not at hand."""
+        return min(
+            self.seconds,
+            key=lambda name: (
+                self.seconds[name] * windows
+                + (0.0 if name in at_hand else self.load_s.get(name, 0.0))
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One run's circumstances."""
+
+    plain: TorchBackend
+    window: Tensor
+    slice_axis: int | None
+    precision: str
+    windows: int
+    expected: Tensor
+    plain_s: float
+
+    @property
+    def input(self) -> Tensor:
+        """The window as the network takes it."""
+        if self.slice_axis is None:
+            return self.window.contiguous()
+        return self.window.squeeze(self.slice_axis + 2).contiguous()
+
+
+class NetworkRunner:
+    """A network with the backends that were prepared for it, to be kept between runs.
+
+    Parameters
+    ----------
+    network : Module
+        In evaluation mode.
+    description : str
+        How it is built, as far as its weights do not say it: with them it names the network in
+        the cache.
+    store : BackendStore, optional
+        The cache.
+    """
+
+    def __init__(
+        self, network: nn.Module, description: str, store: BackendStore | None = None
+    ) -> None:
+        self.network = network
+        self._description = description
+        self._store = store or BackendStore()
+        self._engines: dict[str, Engine] = {}
+        self._sha256: str | None = None
+
+    def backend(
+        self,
+        wish: str,
+        device: torch.device,
+        precision: str,
+        slice_axis: int | None,
+        window: Tensor,
+        windows: int,
+    ) -> Steps[Backend]:
+        """Prepare what runs the network; the generator's value is the backend.
+
+        Parameters
+        ----------
+        wish : str
+            ``auto`` or a name in ``ENGINES``. Only a CPU has a choice.
+        device : torch.device
+            Where it runs.
+        precision : str
+            What it calculates with; where it is not float32, ``auto`` is plain PyTorch.
+        slice_axis : int or None
+            As in ``TorchBackend``.
+        window : Tensor
+            A real one, (1, C, Z, Y, X): what is prepared has to agree with the plain network
+            on it.
+        windows : int
+            How many will be run.
+
+        Yields
+        ------
+        Progress, Note
+            Signs of life while it works in a thread, and what the user should know.
+        """
+        plain = TorchBackend(self.network, device, precision, slice_axis)
+        no_choice = wish == "auto" and (precision != "float32" or windows <= _FEW_WINDOWS)
+        if device.type != "cpu" or precision == "float16" or no_choice:
+            return plain
+        window = window.float().cpu()
+        first = yield from _in_thread("Preparing", lambda: _first_run(plain, window))
+        if first is None:  # the run itself says why
+            return plain
+        case = _Case(plain, window, slice_axis, precision, windows, *first)
+        if wish != "auto":
+            return (yield from self._as_wished(wish, case))
+        return (yield from self._fastest(case))
+
+    def _as_wished(self, wish: str, case: _Case) -> Steps[Backend]:
+        if wish == "torch" and case.precision != "float32":
+            return case.plain
+        found = yield from self._prepared(wish, case)
+        if isinstance(found, str):
+            yield Note(f"{TITLES[wish]} does not run this network ({found}); plain PyTorch does.")
+            return case.plain
+        return found
+
+    def _fastest(self, case: _Case) -> Steps[Backend]:
+        record = self._read_record(case)
+        if not record.seconds:
+            record.spent_s += case.windows * case.plain_s
+            if record.spent_s < WORTH_MEASURING_S:
+                self._write_record(case, record)
+                return case.plain
+            record = yield from _in_thread("Measuring backends", lambda: self._measured(case))
+            self._write_record(case, record)
+        while (name := record.fastest(case.windows, self._at_hand(case))) != _PLAIN:
+            found = yield from self._prepared(name, case)
+            if not isinstance(found, str):
+                return found
+            yield Note(f"{TITLES[name]} was left out: {found}.")
+            del record.seconds[name]
+            self._write_record(case, record)
+        return case.plain
+
+    def _prepared(self, name: str, case: _Case) -> Steps[Backend | str]:
+        return _in_thread(f"Preparing {TITLES[name]}", lambda: self._checked(name, case))
+
+    def _measured(self, case: _Case) -> _Record:
+        """Run a few windows through everything, in turn; keep in memory only the fastest."""
+        record = _Record()
+        contenders: dict[str, Backend] = {_PLAIN: case.plain}
+        for name in ENGINES:
+            if name == "onnx" and "openvino" in contenders:
+                continue  # never the faster of the two on the shipped networks (benchmarks)
+            found = self._checked(name, case)
+            if not isinstance(found, str):
+                contenders[name] = found
+                record.load_s[name] = self._engines[self._slot(name, case)].load_s
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(_ROUNDS):
+            for name, backend in contenders.items():
+                if sum(times[name]) < _ROUND_BUDGET_S:
+                    times[name].append(_timed(backend, case.window)[1])
+        record.seconds = {name: statistics.median(found) for name, found in times.items()}
+        best = record.fastest(case.windows, set(contenders))
+        for name in ENGINES:
+            if name != best:
+                self._engines.pop(self._slot(name, case), None)
+        return record
+
+    def _checked(self, name: str, case: _Case) -> Backend | str:
+        """Give a backend that agrees with the plain network on the window, or why there is none."""
+        slot = self._slot(name, case)
+        try:
+            engine = self._engines.get(slot) or ENGINES[name](self._recipe(case))
+        except EngineError as error:
+            return str(error)
+        given = case.input
+        backend = CompiledBackend(
+            name, engine.compute, tuple(given.shape), case.plain, case.slice_axis
+        )
+        away = softmax_difference(backend(case.window), case.expected)
+        if not away <= TOLERANCE[case.precision]:
+            self._engines.pop(slot, None)
+            return f"its probabilities are up to {away:.1g} from the plain network's"
+        self._engines[slot] = engine
+        return backend
+
+    def _recipe(self, case: _Case) -> Recipe:
+        return Recipe(
+            network=self.network,
+            example=case.input,
+            key=self._key(case),
+            store=self._store,
+            threads=torch.get_num_threads(),
+            precision=case.precision,
+        )
+
+    def _slot(self, name: str, case: _Case) -> str:
+        return f"{name} {tuple(case.input.shape)} {torch.get_num_threads()} {case.precision}"
+
+    def _at_hand(self, case: _Case) -> set[str]:
+        return {name for name in ENGINES if self._slot(name, case) in self._engines}
+
+    def _key(self, case: _Case) -> dict[str, str | int | list[int]]:
+        self._sha256 = self._sha256 or network_sha256(self.network, self._description)
+        return {"network": self._sha256, "shape": list(case.input.shape), **machine()}
+
+    def _record_key(self, case: _Case) -> Key:
+        return self._key(case) | {"threads": torch.get_num_threads()}
+
+    def _read_record(self, case: _Case) -> _Record:
+        content = self._store.read("choice", self._record_key(case))
+        return _Record() if content is None else _Record(**json.loads(content))
+
+    def _write_record(self, case: _Case, record: _Record) -> None:
+        content = json.dumps(vars(record)).encode()
+        self._store.write("choice", self._record_key(case), content)
+
+
+def softmax_difference(logits: Tensor, expected: Tensor) -> float:
+    """Give the largest difference in a class probability anywhere; infinite where one is NaN."""
+    away = (logits.float().softmax(1) - expected.float().softmax(1)).abs().max()
+    return float(away) if bool(away.isfinite()) else float("inf")
+
+
+def _first_run(plain: TorchBackend, window: Tensor) -> tuple[Tensor, float] | None:
+    try:
+        return _timed(plain, window)
+    except (RuntimeError, ValueError, AssertionError, NotImplementedError):
+        return None
+
+
+def _timed(backend: Backend, window: Tensor) -> tuple[Tensor, float]:
+    began = time.perf_counter()
+    return backend(window), time.perf_counter() - began
+
+
+def _in_thread(stage: str, act: Callable[[], T]) -> Steps[T]:
+    """Do something in a thread, with a sign of life now and then, so that it can be cancelled."""
+    pool = ThreadPoolExecutor(1, "hybridseg-backend")
+    future: Future[T] = pool.submit(act)
+    try:
+        while not wait([future], _BEAT_S).done:
+            yield Progress(stage, 0, 1)
+        return future.result()
+    finally:
+        pool.shutdown(wait=False)

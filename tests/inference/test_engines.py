@@ -1,0 +1,143 @@
+"""The engines convert real networks and agree with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_hybridseg.inference.backend_store import BackendStore
+from napari_hybridseg.inference.engines import ENGINES, EngineError, Recipe
+from napari_hybridseg.networks.deformable_transformer import DeformableTransformer
+from napari_hybridseg.networks.uxnet import UxBlock
+
+PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+
+
+class Looks(nn.Module):
+    """What is hard to convert: deformable attention over two maps, and UX-Net's block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = UxBlock(6, kernel=3, layer_scale=1.0)
+        self.transformer = DeformableTransformer(
+            width=6,
+            heads=2,
+            layers=1,
+            points=2,
+            ffn=8,
+            dropout=0.0,
+            axis_order="corrected",
+            sampler="gather",
+        )
+        self.norm = nn.InstanceNorm3d(6)
+        self.up = nn.ConvTranspose3d(6, 2, 2, 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        fine = self.norm(self.block(features))
+        coarse = nn.functional.avg_pool3d(fine, 2)
+        fine, _ = self.transformer((fine, coarse))
+        logits: Tensor = self.up(fine)
+        return logits
+
+
+class Fickle(nn.Module):
+    """A network whose path depends on its input: no engine may take it as it was once."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        raise RuntimeError("no path")
+
+
+def recipe(network: nn.Module, folder: Path, precision: str = "float32") -> Recipe:
+    example = torch.randn(1, 6, 4, 6, 4, generator=torch.Generator().manual_seed(1))
+    key = {"network": type(network).__name__}
+    return Recipe(network.eval(), example, key, BackendStore(folder), 1, precision)
+
+
+def made(name: str, given: Recipe) -> Tensor:
+    if name == "onnx":
+        pytest.importorskip("onnx")
+    pytest.importorskip(PACKAGES[name])
+    with torch.inference_mode():
+        return ENGINES[name](given).compute(given.example)
+
+
+@pytest.fixture(scope="module")
+def network() -> Looks:
+    torch.manual_seed(0)
+    network = Looks().eval()
+    for layer in network.transformer.layers:
+        nn.init.normal_(layer.attention.offsets.weight, std=0.3)
+        nn.init.normal_(layer.attention.logits.weight, std=0.3)
+    return network
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_computes_what_the_network_computes(
+    name: str, network: Looks, tmp_path: Path
+) -> None:
+    given = recipe(network, tmp_path)
+    with torch.inference_mode():
+        expected = network(given.example)
+    torch.testing.assert_close(made(name, given), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_a_converted_network_is_kept(
+    name: str, network: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = recipe(network, tmp_path)
+    first = made(name, given)
+    monkeypatch.setattr(Looks, "forward", Fickle.forward)  # nothing may look at it again
+    torch.testing.assert_close(made(name, given), first)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_results_do_not_share_memory(name: str, network: Looks, tmp_path: Path) -> None:
+    pytest.importorskip(PACKAGES[name])
+    pytest.importorskip("onnx")
+    given = recipe(network, tmp_path)
+    with torch.inference_mode():
+        compute = ENGINES[name](given).compute
+        first = compute(given.example)
+        before = first.clone()
+        compute(given.example * 2)
+    assert torch.equal(first, before)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_network_that_cannot_be_converted_is_refused_in_words(name: str, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no path"):
+        made(name, recipe(Fickle(), tmp_path))
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx"])
+def test_only_openvino_knows_bfloat16(name: str, network: Looks, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="float32 only"):
+        made(name, recipe(network, tmp_path, "bfloat16"))
+
+
+@pytest.mark.parametrize(("name", "module"), [("openvino", "openvino"), ("onnx", "onnxruntime")])
+def test_a_missing_package_is_named(
+    name: str, module: str, network: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(EngineError, match=module):
+        ENGINES[name](recipe(network, tmp_path))
+
+
+def test_a_failed_export_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Standard output belongs to the command line's and the worker's JSON."""
+    network = nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Flatten(1, 2), UnknownToOnnx())
+    with pytest.raises(EngineError):
+        made("onnx", recipe(network, tmp_path))
+    assert capfd.readouterr().out == ""
+
+
+class UnknownToOnnx(nn.Module):
+    """Uses an operator that ONNX does not have."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.special.bessel_j0(image)
