@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SLICER_VENV ?= .venv-slicer
+SLICER_STAMP := $(SLICER_VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow lint types floors unit gui system-packages format clean
+.PHONY: demo test test-slow test-slicer slicer-split lint types floors unit gui system-packages format clean
 
 demo: $(STAMP) system-packages
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname -s)" != Linux ]; then \
@@ -14,7 +16,7 @@ demo: $(STAMP) system-packages
 	    ./scripts/with-display $(BIN)/python scripts/demo.py demo_out; \
 	fi
 
-test: lint types floors unit gui
+test: lint types floors unit gui test-slicer
 
 test-slow: $(STAMP) system-packages
 	./scripts/with-display $(BIN)/python -m pytest -m slow
@@ -36,6 +38,19 @@ unit: $(STAMP)
 gui: $(STAMP) system-packages
 	./scripts/with-display $(BIN)/python -m pytest -m "not slow" tests/widgets
 
+# slicer-core and PySide6 live in an environment and a process of their own
+test-slicer: $(STAMP) system-packages
+	@if ! $(BIN)/python scripts/has_slicer_core.py; then \
+	    echo "There is no slicer-core wheel for this Python: the tests of the Slicer face are left out."; \
+	else \
+	    $(MAKE) $(SLICER_STAMP) && \
+	    HYBRIDSEG_ENGINE_PYTHON=$(abspath $(BIN)/python) $(SLICER_VENV)/bin/python -m pytest tests/slicer_extension; \
+	fi
+
+# OWNER=name puts another owner of the repository SlicerHybridSeg into its addresses
+slicer-split:
+	$(PYTHON) scripts/slicer_split.py build/SlicerHybridSeg $(if $(OWNER),--owner $(OWNER))
+
 system-packages:
 	./scripts/system-packages
 
@@ -49,5 +64,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,test]"
 	touch $(STAMP)
 
+$(SLICER_STAMP): pyproject.toml
+	$(PYTHON) -m venv $(SLICER_VENV)
+	$(SLICER_VENV)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(SLICER_VENV)/bin/python -m pip install --quiet --group slicer-core
+	$(SLICER_VENV)/bin/python -m pip install --quiet --no-deps -e .
+	touch $(SLICER_STAMP)
+
 clean:
-	rm -rf $(VENV) demo_out
+	rm -rf $(VENV) $(SLICER_VENV) build/SlicerHybridSeg demo_out

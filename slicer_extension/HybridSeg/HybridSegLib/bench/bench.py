@@ -1,0 +1,161 @@
+"""Everything that the panel asks of the engine's package, behind one door."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import slicer
+from pydantic import ValidationError
+
+from HybridSegLib.bench.engine_client import EngineClient
+from HybridSegLib.bench.frames import frames_of
+from HybridSegLib.bench.places import place_of_organ, place_of_worst_error
+from HybridSegLib.bench.scores import Score, read_scores, show_table, write_scores
+from HybridSegLib.bench.tasks import FramesTask, ScoreTask, SegmentTask
+from HybridSegLib.bench.volumes import facts_of
+from HybridSegLib.seams import Engine
+from napari_hybridseg.atomic import write_text
+from napari_hybridseg.engine.failures import details_for, sentence_for
+from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob
+from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.events import Note, Progress
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.resources import find_checkpoints
+from napari_hybridseg.widgets.checkpoint_shelf import (
+    card_line,
+    card_rows,
+    checkpoint_choices,
+    read_facts,
+)
+from napari_hybridseg.widgets.facts import CheckpointFacts, Choice, VolumeFacts
+from napari_hybridseg.widgets.presets import QUALITY_HELP, Quality, quality_of, with_quality
+from napari_hybridseg.widgets.wording import progress_line
+
+
+class Bench:
+    """The engine and what is known about its checkpoints, options and results.
+
+    Parameters
+    ----------
+    engine : Engine or None
+        None is an engine process in Slicer's own Python.
+    """
+
+    Error = HybridSegError
+    Progress = Progress
+    Note = Note
+    DeviceReport = DeviceReport
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine: Engine = engine or EngineClient(engine_command())
+
+    @property
+    def qualities(self) -> dict[str, str]:
+        """The names of the presets, and what they mean."""
+        return {quality.value: QUALITY_HELP[quality] for quality in Quality}
+
+    def checkpoints(self, opened: Iterable[Path]) -> tuple[Choice, ...]:
+        """List the checkpoints of this installation, the user's, and those opened before."""
+        return checkpoint_choices([*find_checkpoints(), *opened])
+
+    def checkpoint(self, path: Path) -> CheckpointFacts:
+        """Read a checkpoint's card."""
+        return read_facts(path)
+
+    def card_line(self, facts: CheckpointFacts) -> str:
+        """Say the most important things about a checkpoint in one line."""
+        return card_line(facts)
+
+    def card_html(self, facts: CheckpointFacts) -> str:
+        """Lay a card out as a table of titles and texts."""
+        rows = "".join(
+            f"<tr><td><b>{escape(title)}</b>&nbsp;</td>"
+            f"<td>{escape(text).replace(chr(10), '<br>')}</td></tr>"
+            for title, text in card_rows(facts)
+        )
+        return f"<table>{rows}</table>"
+
+    def options(self, text: str) -> SegmentOptions:
+        """Read options as they are kept; the defaults if they make no sense (any more)."""
+        try:
+            return SegmentOptions.model_validate_json(text) if text else SegmentOptions()
+        except ValidationError:
+            return SegmentOptions()
+
+    def with_quality(self, options: SegmentOptions, quality: str) -> SegmentOptions:
+        """Give the options with a preset's choices."""
+        return with_quality(options, Quality(quality))
+
+    def quality_of(self, options: SegmentOptions) -> str:
+        """Name the preset that the options are."""
+        return quality_of(options).value
+
+    def progress_line(self, progress: Progress) -> str:
+        """Say how far a job is, and how long it will still take where that is known."""
+        return progress_line(progress)
+
+    def volume_facts(self, node: Any) -> VolumeFacts:
+        """Say what the panel tells about a volume node."""
+        return facts_of(node)
+
+    def has_frames(self, node: Any) -> bool:
+        """Whether a volume is one frame of a sequence."""
+        return node is not None and frames_of(node) is not None
+
+    def segment_task(
+        self, volume: Any, checkpoint: CheckpointFacts, options: SegmentOptions, all_frames: bool
+    ) -> SegmentTask | FramesTask:
+        """Prepare a run on a volume, or on all frames of its sequence."""
+        frames = frames_of(volume) if all_frames else None
+        if frames is not None:
+            return FramesTask(slicer.mrmlScene, volume, frames, checkpoint, options)
+        return SegmentTask(slicer.mrmlScene, volume, checkpoint, options)
+
+    def score_task(self, label_map: Any, reference: Any) -> ScoreTask:
+        """Prepare a comparison."""
+        return ScoreTask(label_map, reference)
+
+    def devices_job(self) -> DevicesJob:
+        """Ask what networks can run on."""
+        return DevicesJob()
+
+    def write_scores(self, node: Any, score: Score) -> None:
+        """Write a comparison into a table node."""
+        write_scores(node, score)
+
+    def read_scores(self, node: Any) -> Score | None:
+        """Give the comparison of a table node."""
+        return read_scores(node)
+
+    def show_table(self, node: Any) -> None:
+        """Show a table node in Slicer's table view."""
+        show_table(node)
+
+    def save_csv(self, score: Score, path: Path) -> None:
+        """Write every number to a CSV file; the dialog has asked whether it may be replaced."""
+        write_text(path, score.report.to_csv(), overwrite=True)
+
+    def place_of(
+        self, label_map: Any, reference: Any, label: int, *, at_error: bool
+    ) -> Sequence[float] | None:
+        """Give the world place (RAS) of an organ, or of its worst error if it has one."""
+        worst = place_of_worst_error(label_map, reference, label) if at_error else None
+        return worst or place_of_organ(label_map, reference, label)
+
+    def sentence_for(self, error: BaseException) -> str:
+        """Say what went wrong in one sentence."""
+        return sentence_for(error)
+
+    def details_for(self, error: BaseException) -> str:
+        """Give what the log should have about it."""
+        return "" if isinstance(error, HybridSegError) else details_for(error)
+
+
+def engine_command() -> tuple[str, ...]:
+    """Give what starts the engine in Slicer's own Python."""
+    found = shutil.which("PythonSlicer") or str(Path(slicer.app.slicerHome, "bin", "PythonSlicer"))
+    return found, "-m", "napari_hybridseg", "worker"

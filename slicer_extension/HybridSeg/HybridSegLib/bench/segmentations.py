@@ -1,0 +1,160 @@
+"""Label maps as Segmentation nodes: named, coloured, coded, on the volume's grid."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from HybridSegLib.bench.label_arrays import exported_labels
+from HybridSegLib.bench.node_geometry import ijk_to_ras
+from HybridSegLib.bench.temporary import temporary_label_map
+from HybridSegLib.bench.terminology import entry_for, tag_of
+from napari_hybridseg.labels import LabelScheme, Organ
+from napari_hybridseg.volume import LabelMap
+
+LABEL_TAG = "HybridSeg.Label"
+CHECKPOINT = "HybridSeg.Checkpoint"
+CHECKSUM = "HybridSeg.CRC32"
+SCHEME = "HybridSeg.Scheme"
+VOLUME_ROLE = "HybridSegVolume"
+
+
+def show_label_map(scene: Any, label_map: LabelMap, volume: Any, checkpoint: str) -> Any:
+    """Put a label map into the scene, and give its segmentation node.
+
+    An earlier result of the same volume and checkpoint is written anew, unless somebody edited
+    it. The segmentation is moved with the volume: it has the same parent transform.
+    """
+    node = _untouched_result(scene, volume, checkpoint) or scene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode",
+        scene.GenerateUniqueName(f"{volume.GetName()} · {checkpoint}"),
+    )
+    node.SetNodeReferenceID(VOLUME_ROLE, volume.GetID())
+    node.SetAttribute(CHECKPOINT, checkpoint)
+    fill_segmentation(node, label_map, volume)
+    _put_beside(scene, node, volume)
+    return node
+
+
+def fill_segmentation(node: Any, label_map: LabelMap, volume: Any) -> None:
+    """Replace the segments of a segmentation node.
+
+    Every organ of the scheme gets its segment, an empty one if it was not found, so that it can
+    be painted. Labels that the scheme does not name get one too.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+    label_map : LabelMap
+        On the grid of ``volume``.
+    volume : vtkMRMLVolumeNode
+        It may lie outside any scene, as the frame of a sequence does.
+    """
+    labels = np.ascontiguousarray(label_map.to_source(label_map.array))
+    modifying = node.StartModify()
+    node.CreateDefaultDisplayNodes()
+    node.GetSegmentation().RemoveAllSegments()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    if labels.any():
+        _import(node.GetScene(), labels, volume, node)
+    _name_segments(node, label_map.scheme)
+    _order_segments(node, label_map.scheme)
+    node.SetAttribute(SCHEME, label_map.scheme.to_json())
+    node.EndModify(modifying)
+    node.SetAttribute(CHECKSUM, checksum(node))
+
+
+def checksum(node: Any) -> str:
+    """Give a number that changes when somebody edits a segmentation."""
+    labels, ids = exported_labels(node)
+    return str(zlib.crc32(np.ascontiguousarray(labels).data, zlib.crc32("|".join(ids).encode())))
+
+
+def is_untouched(node: Any) -> bool:
+    """Whether a segmentation is as the engine made it."""
+    return bool(node.GetAttribute(CHECKSUM)) and node.GetAttribute(CHECKSUM) == checksum(node)
+
+
+def scheme_of(node: Any) -> LabelScheme | None:
+    """Give the organs that a segmentation of ours was made with."""
+    text = node.GetAttribute(SCHEME)
+    return LabelScheme.model_validate(_scheme_fields(text)) if text else None
+
+
+def _scheme_fields(text: str) -> dict[str, Any]:
+    content = json.loads(text)
+    return {"name": content["name"], "organs": tuple(content["labels"])}
+
+
+def _untouched_result(scene: Any, volume: Any, checkpoint: str) -> Any:
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
+        is_ours = node.GetAttribute(CHECKPOINT) == checkpoint
+        if is_ours and node.GetNodeReference(VOLUME_ROLE) is volume and is_untouched(node):
+            return node
+    return None
+
+
+def _import(scene: Any, labels: NDArray[Any], volume: Any, node: Any) -> None:
+    """Make a segment of every label, through a label map node that is placed like the volume."""
+    with temporary_label_map(scene) as labelmap:
+        labelmap.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(volume)))
+        labelmap.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        slicer.util.updateVolumeFromArray(labelmap, labels)
+        slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labelmap, node)
+
+
+def _name_segments(node: Any, scheme: LabelScheme) -> None:
+    segmentation = node.GetSegmentation()
+    found = set()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(index)
+        organ = scheme.organ(segment.GetLabelValue())
+        found.add(organ.id)
+        _describe(segment, organ)
+    for organ in scheme.organs:
+        if organ.id not in found:
+            segment_id = segmentation.AddEmptySegment(
+                segmentation.GenerateUniqueSegmentID(organ.name), organ.name, colour_of(organ)
+            )
+            _describe(segmentation.GetSegment(segment_id), organ)
+
+
+def _describe(segment: Any, organ: Organ) -> None:
+    segment.SetName(organ.name)
+    segment.SetColor(*colour_of(organ))
+    segment.SetTag(segment.GetTerminologyEntryTagName(), entry_for(organ))
+    segment.SetTag(LABEL_TAG, str(organ.id))
+
+
+def _order_segments(node: Any, scheme: LabelScheme) -> None:
+    segmentation = node.GetSegmentation()
+    place = {str(label): index for index, label in enumerate(scheme.ids)}
+    ids = list(segmentation.GetSegmentIDs())
+    labels = {key: tag_of(segmentation.GetSegment(key), LABEL_TAG) for key in ids}
+    ordered = sorted(ids, key=lambda key: place.get(labels[key], len(place)))
+    for index, key in enumerate(ordered):
+        segmentation.SetSegmentIndex(key, index)
+
+
+def colour_of(organ: Organ) -> tuple[float, float, float]:
+    """Give an organ's colour as three numbers from 0 to 1."""
+    red, green, blue = organ.rgb
+    return red / 255, green / 255, blue / 255
+
+
+def _put_beside(scene: Any, node: Any, volume: Any) -> None:
+    """File the result where the volume is filed: under the same study."""
+    hierarchy = (
+        scene.GetSubjectHierarchyNode() if hasattr(scene, "GetSubjectHierarchyNode") else None
+    )
+    if hierarchy is None:
+        return
+    theirs, ours = hierarchy.GetItemByDataNode(volume), hierarchy.GetItemByDataNode(node)
+    if theirs and ours:
+        hierarchy.SetItemParent(ours, hierarchy.GetItemParent(theirs))

@@ -1,0 +1,207 @@
+"""What the panel asks of the engine, and what becomes of the answer; see ``seams.Task``.
+
+A task is prepared from nodes at once. Its result goes to the volume it was started on, whatever
+is chosen, moved or removed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from HybridSegLib.bench.frames import Frames
+from HybridSegLib.bench.label_maps import SEGMENTATION, grid_of, label_map_of, own_scheme
+from HybridSegLib.bench.node_geometry import rigid_to_world
+from HybridSegLib.bench.scores import Score
+from HybridSegLib.bench.segmentations import fill_segmentation, show_label_map
+from HybridSegLib.bench.volumes import volume_of
+from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
+from napari_hybridseg.events import Event, Progress
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.metrics.scores import ScoreReport
+from napari_hybridseg.volume import LabelMap, VolumeError
+from napari_hybridseg.widgets.facts import CheckpointFacts
+
+
+class SegmentTask:
+    """One run of a checkpoint on a volume; ``result`` is the segmentation node in the end."""
+
+    name = "segment"
+
+    def __init__(
+        self, scene: Any, volume: Any, checkpoint: CheckpointFacts, options: SegmentOptions
+    ) -> None:
+        described = volume_of(volume)
+        self.result: Any = None
+        self.notes: Sequence[str] = ()
+        self.volume = volume
+        self._scene = scene
+        self._checkpoint = _name_of(checkpoint)
+        self._shape = described.source.shape
+        self._label_map: LabelMap | None = None
+        self._jobs = [
+            SegmentJob(volume=described, checkpoint=checkpoint.path, options=options),
+        ]
+
+    def next_job(self) -> SegmentJob | None:
+        """Give the one job."""
+        return self._jobs.pop() if self._jobs else None
+
+    def hear(self, event: Event) -> Event:
+        """Show every event."""
+        return event
+
+    def take(self, value: LabelMap) -> None:
+        """Take the label map."""
+        self._label_map = value
+
+    def finish(self) -> str:
+        """Put the segmentation into the scene.
+
+        Raises
+        ------
+        VolumeError
+            If the volume's voxels were exchanged meanwhile.
+        """
+        assert self._label_map is not None
+        if volume_of(self.volume).source.shape != self._shape:
+            raise VolumeError(
+                f"The volume '{self.volume.GetName()}' was changed while it was segmented, so the "
+                "result does not fit any more; run it again."
+            )
+        self._scene.SaveStateForUndo()
+        self.result = show_label_map(self._scene, self._label_map, self.volume, self._checkpoint)
+        self.notes = self._label_map.notes
+        is_gone = self.volume.GetScene() is None
+        return (
+            f"Segmented {self.volume.GetName()}: the result is the segmentation "
+            f"'{self.result.GetName()}'"
+            + (" (its volume was closed meanwhile)." if is_gone else ".")
+        )
+
+
+class FramesTask:
+    """A checkpoint on every frame of a sequence; ``result`` shows the frame that is shown."""
+
+    name = "segment"
+
+    def __init__(
+        self,
+        scene: Any,
+        volume: Any,
+        frames: Frames,
+        checkpoint: CheckpointFacts,
+        options: SegmentOptions,
+    ) -> None:
+        self.result: Any = None
+        self.notes: Sequence[str] = ()
+        self.volume = volume
+        self._scene = scene
+        self._frames = frames
+        self._checkpoint = checkpoint
+        self._options = options
+        self._begun = 0
+        self._label_maps: list[LabelMap] = []
+        volume_of(frames.volume(0))
+
+    def next_job(self) -> SegmentJob | None:
+        """Give the job of the next frame."""
+        if self._begun == len(self._frames):
+            return None
+        volume = volume_of(self._frames.volume(self._begun))
+        self._begun += 1
+        return SegmentJob(volume=volume, checkpoint=self._checkpoint.path, options=self._options)
+
+    def hear(self, event: Event) -> Event:
+        """Say of which frame an event is."""
+        if isinstance(event, Progress):
+            return replace(
+                event, stage=f"Frame {self._begun} of {len(self._frames)}: {event.stage}"
+            )
+        return event
+
+    def take(self, value: LabelMap) -> None:
+        """Take a frame's label map."""
+        self._label_maps.append(value)
+
+    def finish(self) -> str:
+        """Put a sequence of segmentations beside the volumes."""
+        self._scene.SaveStateForUndo()
+        name = f"{self.volume.GetName()} · {_name_of(self._checkpoint)}"
+        sequence = self._frames.results(self._scene, name)
+        draft = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "HybridSeg frame")
+        for index, label_map in enumerate(self._label_maps):
+            fill_segmentation(draft, label_map, self._frames.volume(index))
+            self._frames.add(sequence, index, draft)
+        self._scene.RemoveNode(draft)
+        self.result = self._frames.show(sequence)
+        self.result.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
+        return f"Segmented {len(self._frames)} frames: the result is the sequence '{name}'."
+
+
+class ScoreTask:
+    """One comparison of two segmentations or label maps; ``score`` is there in the end."""
+
+    name = "score"
+
+    def __init__(self, label_map: Any, reference: Any) -> None:
+        self.score: Score | None = None
+        self.compared = (label_map, reference)
+        with grid_of(reference) as grid:
+            prediction, truth = compared_maps(label_map, reference, grid)
+        self._scheme = prediction.scheme
+        self._jobs = [ScoreJob(prediction=prediction, reference=truth)]
+
+    def next_job(self) -> ScoreJob | None:
+        """Give the one job."""
+        return self._jobs.pop() if self._jobs else None
+
+    def hear(self, event: Event) -> Event:
+        """Show every event."""
+        return event
+
+    def take(self, value: ScoreReport) -> None:
+        """Take the report."""
+        names = [node.GetName() for node in self.compared]
+        self.score = Score(
+            report=value, label_map=names[0], reference=names[1], scheme=self._scheme
+        )
+
+    def finish(self) -> str:
+        """Say what was compared."""
+        assert self.score is not None
+        return f"Scored {self.score.label_map} against {self.score.reference}."
+
+
+def compared_maps(label_map: Any, reference: Any, grid: Any) -> tuple[LabelMap, LabelMap]:
+    """Read two nodes for a comparison; a side without names gets the other's.
+
+    Raises
+    ------
+    VolumeError
+        If one cannot be read, or they are bent by different transforms.
+    """
+    _refuse_bent(label_map, reference)
+    known = own_scheme(label_map)
+    if known is not None:
+        return label_map_of(label_map, grid), label_map_of(reference, grid, known)
+    truth = label_map_of(reference, grid)
+    return label_map_of(label_map, grid, truth.scheme), truth
+
+
+def _refuse_bent(label_map: Any, reference: Any) -> None:
+    if label_map.IsA(SEGMENTATION):
+        return  # its export applies whatever transform there is
+    if label_map.GetTransformNodeID() == reference.GetTransformNodeID():
+        return
+    for node in (label_map, reference):
+        if rigid_to_world(node) is None:
+            raise VolumeError(
+                f"'{node.GetName()}' is under a transform that bends or stretches it, and the "
+                "other side is not; harden the transform (Transforms module), then score."
+            )
+
+
+def _name_of(checkpoint: CheckpointFacts) -> str:
+    return checkpoint.card.name if checkpoint.card else checkpoint.path.stem

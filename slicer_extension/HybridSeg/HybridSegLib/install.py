@@ -1,0 +1,171 @@
+"""Installing the engine's package into Slicer's Python, when the user asks for it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, distribution, requires, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+PACKAGE = "napari-hybridseg"
+MODULE = "napari_hybridseg"
+TORCH = ">=2.6"
+# Slicer brings its own build, or the PyTorch extension chooses the right one
+NOT_BY_PIP = ("SimpleITK", "torch")
+# other modules of this session have these loaded
+KEPT = ("numpy", "scipy")
+
+QUESTION = (
+    "HybridSeg needs its engine, a Python package with PyTorch. Up to 3 GB are downloaded from "
+    "pypi.org and pytorch.org and installed into this Slicer. Install it now?"
+)
+DECLINED = "The engine was not installed: nothing was changed."
+NO_PYTORCH_EXTENSION = (
+    "The PyTorch extension is missing: install 'PyTorch' in the Extensions Manager, restart "
+    "Slicer, and try again."
+)
+NO_TORCH = (
+    "PyTorch was not installed; try again, or install it with the PyTorch Utils module, which "
+    "shows why."
+)
+OFFLINE = (
+    "The engine could not be downloaded: check the network connection (pypi.org must be "
+    "reachable) and try again; Slicer's error log has the details."
+)
+
+logger = logging.getLogger(__name__)
+
+
+class InstallError(Exception):
+    """Why the engine is not there, in one sentence."""
+
+
+class SlicerInstallation:
+    """Installs with Slicer's own helpers, torch through the PyTorch extension.
+
+    Parameters
+    ----------
+    requirements : Path
+        The module's requirements.txt.
+    ask : callable or None
+        Asks a yes-or-no question; None asks by Slicer's dialog.
+    """
+
+    def __init__(self, requirements: Path, ask: Callable[[str], bool] | None = None) -> None:
+        self._requirements = Path(requirements)
+        self._ask = ask or slicer.util.confirmOkCancelDisplay
+
+    def is_complete(self) -> bool:
+        """Whether package and torch are there; loads neither."""
+        importlib.invalidate_caches()
+        return find_spec(MODULE) is not None and find_spec("torch") is not None
+
+    def install(self) -> None:
+        """Ask, then install what is missing.
+
+        Raises
+        ------
+        InstallError
+            If the user declined, or it failed.
+        """
+        if not self._ask(QUESTION):
+            raise InstallError(DECLINED)
+        self._install_torch()
+        if find_spec(MODULE) is None:
+            try:
+                self._install_package()
+            # CalledProcessError, and whatever a helper of Slicer raises when it is offline
+            except Exception as error:
+                logger.exception("pip failed")
+                raise InstallError(OFFLINE) from error
+        if not self.is_complete():
+            raise InstallError(
+                "The engine was installed, but Slicer does not find it; restart Slicer."
+            )
+
+    def _install_torch(self) -> None:
+        try:
+            import PyTorchUtils
+        except ImportError as error:
+            if find_spec("torch") is not None:
+                return
+            raise InstallError(NO_PYTORCH_EXTENSION) from error
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        if logic.torchInstalled():
+            return
+        try:
+            torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH)
+        except Exception as error:
+            logger.exception("the PyTorch extension failed")
+            raise InstallError(NO_TORCH) from error
+        if torch is None:
+            raise InstallError(NO_TORCH)
+
+    def _install_package(self) -> None:
+        packaging = slicer_packaging()
+        with _constraints() as constraints:
+            if packaging is not None:
+                packaging.pip_ensure(
+                    packaging.load_requirements(self._requirements),
+                    constraints=constraints,
+                    skip_packages=list(NOT_BY_PIP),
+                    prompt_install=False,
+                    requester="HybridSeg",
+                )
+            else:
+                self._install_in_two_steps(constraints)
+
+    def _install_in_two_steps(self, constraints: Path) -> None:
+        """Install as Slicer 5.8 and 5.10 can: the package alone, then what it needs and lacks."""
+        wanted = [line.strip() for line in self._requirements.read_text().splitlines()]
+        wanted = [line for line in wanted if line and not line.startswith("#")]
+        slicer.util.pip_install(["--no-deps", *wanted])
+        importlib.invalidate_caches()
+        missing = missing_requirements(PACKAGE)
+        if missing:
+            slicer.util.pip_install(["-c", str(constraints), *missing])
+
+
+def slicer_packaging() -> Any:
+    """Give Slicer's module that installs packages (from 5.11 on), or None."""
+    for name in ("slicer.packaging", "slicer.pydeps"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return None
+
+
+def missing_requirements(package: str) -> list[str]:
+    """List what an installed package needs, is not there, and pip may install."""
+    missing = []
+    for line in requires(package) or ():
+        requirement, _, marker = line.partition(";")
+        name = requirement.strip()
+        for end in "<>=!~[( ":
+            name = name.partition(end)[0]
+        if "extra ==" in marker or name.lower() in {skipped.lower() for skipped in NOT_BY_PIP}:
+            continue
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            missing.append(requirement.strip())
+    return missing
+
+
+@contextlib.contextmanager
+def _constraints() -> Iterator[Path]:
+    """Write a constraints file that keeps the versions of what this session has loaded."""
+    lines = []
+    for name in KEPT:
+        with contextlib.suppress(PackageNotFoundError):
+            lines.append(f"{name}=={version(name)}\n")
+    with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
+        path = Path(folder) / "constraints.txt"
+        path.write_text("".join(lines))
+        yield path

@@ -1,0 +1,77 @@
+"""The seams of the panel: what it needs of others, so that each can be replaced in a test."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class JobListener(Protocol):
+    """Hears what a job says; exactly one of the last three comes, and comes last."""
+
+    def on_event(self, event: Any) -> None:
+        """Hear an event that is not the result."""
+        ...
+
+    def on_success(self, value: Any) -> None:
+        """Take the result."""
+        ...
+
+    def on_failure(self, error: Exception) -> None:
+        """Hear why there is no result."""
+        ...
+
+    def on_cancelled(self) -> None:
+        """Hear that the job was stopped."""
+        ...
+
+
+class Engine(Protocol):
+    """What does jobs, one at a time, without making the GUI wait."""
+
+    logged: Any
+
+    def start(self, job: Any, listener: JobListener, *, is_background: bool = False) -> None:
+        """Start a job; returns at once. One that comes during a background job waits for that."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop the running job, if there is one; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """End the engine."""
+        ...
+
+
+class Installation(Protocol):
+    """The engine's package in Slicer's Python."""
+
+    def is_complete(self) -> bool:
+        """Whether the engine can be used."""
+        ...
+
+    def install(self) -> None:
+        """Ask, then install what is missing; raises InstallError."""
+        ...
+
+
+class Task(Protocol):
+    """What the panel does for the user: one job, or several in a row, and what becomes of them."""
+
+    name: str
+
+    def next_job(self) -> Any | None:
+        """Give the next job; None when all are done."""
+        ...
+
+    def hear(self, event: Any) -> Any:
+        """Give an event as it is to be shown; None keeps it from being shown."""
+        ...
+
+    def take(self, value: Any) -> None:
+        """Take a job's result."""
+        ...
+
+    def finish(self) -> str:
+        """Put the results into the scene, and say so in a sentence."""
+        ...

@@ -1,0 +1,1 @@
+"""The sections of the panel, one a file: they show the state and tell what the user wants."""

@@ -1,0 +1,167 @@
+"""Scores as a table: an organ a row, the mean always at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import qt
+
+from HybridSegLib.signal import Signal
+
+NOTHING = "–"
+_MOST_ROWS = 14
+
+
+class Column(NamedTuple):
+    """A column of the table: its title, what it means, its value for an organ and the mean."""
+
+    title: str
+    help_text: str
+    value: Callable[[Any], Any]
+    mean: Callable[[Any], Any]
+    digits: int = 2
+    signed: bool = False
+    is_error: bool = False
+
+
+COLUMNS = (
+    Column("Organ", "", lambda o: o.name, lambda r: "mean"),
+    Column(
+        "Dice",
+        "Overlap with the reference: 0 is none, 1 is perfect.",
+        lambda o: o.dice,
+        lambda r: r.mean_dice,
+        digits=3,
+        is_error=True,
+    ),
+    Column(
+        "HD95\nmm",
+        "95th percentile of the distances between the two borders, in millimetres "
+        "(convention: {convention}).",
+        lambda o: o.hd95_mm,
+        lambda r: r.mean_hd95_mm,
+        is_error=True,
+    ),
+    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, lambda r: None, digits=1),
+    Column(
+        "Δ\nmL",
+        "Volume in the label map minus volume in the reference.",
+        lambda o: o.volume_difference_ml,
+        lambda r: None,
+        digits=1,
+        signed=True,
+    ),
+)
+_DICE = 1
+
+STATUS_HELP = {
+    "missed": "The reference has this organ, the label map does not; Dice counts as 0.",
+    "not in reference": "The label map has this organ, the reference does not; Dice counts as 0.",
+    "absent in both": "Neither map has this organ; it is left out of the mean.",
+}
+_TO_ORGAN = "Click to see the organ."
+_TO_ERROR = "Click to see the worst error."
+
+
+class ScoreView:
+    """Shows a score in a QTableWidget; sorts by number and keeps the mean last.
+
+    ``organ_clicked`` is emitted with an organ's label and whether the worst error is meant,
+    which it is in the columns that measure errors.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self.organ_clicked = Signal()
+        self._table = table
+        self._score: Any = None
+        self._organs: list[Any] = []
+        self._sorted: tuple[int, bool] | None = None
+        table.setColumnCount(len(COLUMNS))
+        table.setHorizontalHeaderLabels([column.title for column in COLUMNS])
+        table.verticalHeader().hide()
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        header.connect("sectionClicked(int)", self.sort)
+        table.connect("cellClicked(int,int)", self._on_clicked)
+
+    def show_score(self, score: Any) -> None:
+        """Show a score, or nothing, in its own order."""
+        self._score = score
+        self._organs = list(score.report.organs) if score else []
+        self._sorted = None
+        self._fill()
+
+    def sort(self, column: int) -> None:
+        """Sort by a column, the other way round the second time; what is no number comes last."""
+        is_down = self._sorted == (column, False)
+        self._sorted = column, is_down
+        value = COLUMNS[column].value
+        known = [organ for organ in self._organs if value(organ) is not None]
+        unknown = [organ for organ in self._organs if value(organ) is None]
+        self._organs = [*sorted(known, key=value, reverse=is_down), *unknown]
+        self._fill()
+
+    def texts(self) -> list[list[str]]:
+        """Give the table as it stands, titles first."""
+        rows = [[column.title.replace("\n", " ") for column in COLUMNS]]
+        for organ in (*self._organs, None) if self._score else ():
+            rows.append([self._text(organ, column) for column in range(len(COLUMNS))])
+        return rows
+
+    def _fill(self) -> None:
+        rows = self.texts()[1:]
+        self._table.setRowCount(len(rows))
+        for row, texts in enumerate(rows):
+            organ = self._organs[row] if row < len(self._organs) else None
+            for column, text in enumerate(texts):
+                self._table.setItem(row, column, self._item(organ, column, text))
+        self._table.resizeRowsToContents()
+        shown = min(len(rows), _MOST_ROWS)
+        height = sum(self._table.rowHeight(row) for row in range(shown))
+        self._table.setFixedHeight(height + self._table.horizontalHeader().height + 4)
+
+    def _item(self, organ: Any, column: int, text: str) -> Any:
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(self._tooltip(organ, column))
+        if column:
+            item.setTextAlignment(int(_RIGHT))
+        elif organ is not None:
+            colour = self._score.scheme.organ(organ.label).colour
+            item.setData(qt.Qt.DecorationRole, qt.QColor(colour))
+        if organ is None:
+            font = qt.QFont()
+            font.setBold(True)
+            item.setFont(font)
+        return item
+
+    def _text(self, organ: Any, number: int) -> str:
+        column = COLUMNS[number]
+        value = column.value(organ) if organ else column.mean(self._score.report)
+        if organ and number == _DICE and organ.status != "scored":
+            return str(organ.status)
+        if value is None:
+            return NOTHING if organ or number <= 2 else ""
+        if isinstance(value, str):
+            return value
+        return f"{value:{'+' if column.signed else ''}.{column.digits}f}"
+
+    def _tooltip(self, organ: Any, number: int) -> str:
+        column = COLUMNS[number]
+        if organ is None:
+            return column.help_text.format(convention=self._score.report.convention)
+        if organ.status != "scored":
+            return f"{STATUS_HELP[organ.status]} {_TO_ORGAN}"
+        about = column.help_text.format(convention=self._score.report.convention)
+        return f"{about} {_TO_ERROR if column.is_error else _TO_ORGAN}".strip()
+
+    def _on_clicked(self, row: int, column: int) -> None:
+        if row < len(self._organs):
+            organ = self._organs[row]
+            at_error = COLUMNS[column].is_error and organ.status == "scored"
+            self.organ_clicked.emit(organ.label, at_error)
+
+
+# Qt's own numbers for right and vertically centred: an enum in one Qt, a flag in the next
+_RIGHT = 0x0002 | 0x0080

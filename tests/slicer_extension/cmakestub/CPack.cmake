@@ -1,0 +1,1 @@
+# Packaging is done by Slicer itself.

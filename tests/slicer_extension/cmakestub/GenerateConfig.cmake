@@ -1,0 +1,6 @@
+foreach(name HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if(NOT EXTENSION_${name})
+    message(SEND_ERROR "EXTENSION_${name} is not set")
+  endif()
+  message(STATUS "EXTENSION_${name}=${EXTENSION_${name}}")
+endforeach()

@@ -1,0 +1,151 @@
+"""Installing: asked first, by Slicer's own helpers, with clear sentences when it fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import HybridSegLib.install as install
+import pytest
+import slicer
+from conftest import MODULE
+from HybridSegLib.install import InstallError, SlicerInstallation, missing_requirements
+
+REQUIREMENTS = MODULE / "Resources" / "requirements.txt"
+
+
+class Machine:
+    """A Slicer on which some packages are there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *present: str) -> None:
+        self.present = set(present)
+        self.calls: list[Any] = []
+        self.questions: list[str] = []
+        monkeypatch.setattr(
+            install, "find_spec", lambda name: object() if name in self.present else None
+        )
+        monkeypatch.setattr(slicer.util, "pip_install", self.pip_install, raising=False)
+        monkeypatch.setattr(install, "missing_requirements", lambda package: ["monai>=1.4"])
+        monkeypatch.setattr(install, "slicer_packaging", lambda: None)
+        monkeypatch.delitem(sys.modules, "PyTorchUtils", raising=False)
+
+    def ask(self, question: str) -> bool:
+        self.questions.append(question)
+        return True
+
+    def pip_install(self, what: list[str]) -> None:
+        self.calls.append(what)
+        self.present.add("napari_hybridseg")
+
+    def with_pytorch_extension(self, monkeypatch: pytest.MonkeyPatch, *, works: bool) -> None:
+        machine = self
+
+        class PyTorchUtilsLogic:
+            def torchInstalled(self) -> bool:
+                return "torch" in machine.present
+
+            def installTorch(self, askConfirmation: bool, torchVersionRequirement: str) -> Any:
+                machine.calls.append(("torch", askConfirmation, torchVersionRequirement))
+                if not works:
+                    return None
+                machine.present.add("torch")
+                return object()
+
+        module = types.ModuleType("PyTorchUtils")
+        module.PyTorchUtilsLogic = PyTorchUtilsLogic  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+
+
+def test_nothing_happens_if_the_user_declines(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    with pytest.raises(InstallError, match="nothing was changed"):
+        SlicerInstallation(REQUIREMENTS, lambda question: False).install()
+    assert not machine.calls
+
+
+def test_torch_comes_through_its_extension_and_the_package_bare(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    machine.with_pytorch_extension(monkeypatch, works=True)
+    installation = SlicerInstallation(REQUIREMENTS, machine.ask)
+    assert not installation.is_complete()
+    installation.install()
+    assert installation.is_complete()
+    assert "GB" in machine.questions[0]
+    torch, package, rest = machine.calls
+    assert torch == ("torch", True, ">=2.6")
+    assert package == ["--no-deps", "napari-hybridseg>=0.1.0"]
+    assert rest[0] == "-c"
+    assert rest[2:] == ["monai>=1.4"]
+
+
+def test_a_newer_slicer_installs_with_its_own_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, "torch")
+    machine.with_pytorch_extension(monkeypatch, works=True)
+    packaging = types.SimpleNamespace()
+    packaging.load_requirements = lambda path: [path.read_text().split()[-1]]
+
+    def pip_ensure(requirements: list[str], **options: Any) -> None:
+        kept = Path(options["constraints"]).read_text()
+        machine.calls.append((requirements, options, kept))
+        machine.present.add("napari_hybridseg")
+
+    packaging.pip_ensure = pip_ensure
+    monkeypatch.setattr(install, "slicer_packaging", lambda: packaging)
+    SlicerInstallation(REQUIREMENTS, machine.ask).install()
+    ((requirements, options, kept),) = machine.calls
+    assert requirements == ["napari-hybridseg>=0.1.0"]
+    assert options["skip_packages"] == ["SimpleITK", "torch"]
+    assert options["requester"] == "HybridSeg"
+    assert "numpy==" in kept
+
+
+def test_without_the_pytorch_extension_it_says_where_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    with pytest.raises(InstallError, match="Extensions Manager"):
+        SlicerInstallation(REQUIREMENTS, machine.ask).install()
+
+
+def test_a_torch_that_was_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    machine.with_pytorch_extension(monkeypatch, works=False)
+    with pytest.raises(InstallError, match="PyTorch was not installed"):
+        SlicerInstallation(REQUIREMENTS, machine.ask).install()
+    assert len(machine.calls) == 1
+
+
+def test_being_offline_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, "torch")
+
+    def offline(what: list[str]) -> None:
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(slicer.util, "pip_install", offline)
+    with pytest.raises(InstallError, match=r"check the network connection"):
+        SlicerInstallation(REQUIREMENTS, machine.ask).install()
+
+
+def test_what_slicer_brings_itself_is_not_asked_of_pip() -> None:
+    missing = missing_requirements("jsonschema")
+    assert missing == []
+    names = [line.lower() for line in missing_requirements("matplotlib")]
+    assert not any(name.startswith(("torch", "simpleitk")) for name in names)
+
+
+def test_nothing_is_installed_or_imported_at_start_up() -> None:
+    code = (
+        "import sys, os; sys.path.insert(0, sys.argv[1]); import conftest, HybridSeg; "
+        "bad = {'torch', 'napari_hybridseg', 'pydantic'} & set(sys.modules); "
+        "sys.exit(', '.join(bad) or 0)"
+    )
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code, here], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-500:]
