@@ -10,6 +10,9 @@ from napari_hybridseg import __version__
 from napari_hybridseg.cli.architectures import architectures
 from napari_hybridseg.cli.checkpoints import checkpoints_app
 from napari_hybridseg.cli.checkpoints_import import import_file
+from napari_hybridseg.cli.corrections import corrections_app
+from napari_hybridseg.cli.explain import explain
+from napari_hybridseg.cli.finetune import finetune
 from napari_hybridseg.cli.info import info
 from napari_hybridseg.cli.score import score
 from napari_hybridseg.cli.segment import segment
@@ -30,9 +33,12 @@ app.command()(info)
 app.command()(architectures)
 checkpoints_app.command("import")(import_file)
 app.add_typer(checkpoints_app, name="checkpoints")
+app.add_typer(corrections_app, name="corrections")
 app.command()(segment)
+app.command()(explain)
 app.command()(score)
 app.command()(train)
+app.command()(finetune)
 app.command(hidden=True)(worker)
 
 

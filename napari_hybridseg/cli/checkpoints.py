@@ -22,7 +22,8 @@ from napari_hybridseg.cli.console import (
     write_table,
 )
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.resources import find_checkpoints
+from napari_hybridseg.finetune.lineage import lineage_of
+from napari_hybridseg.resources import checkpoints_in, find_checkpoints
 
 checkpoints_app = typer.Typer(
     help="List, show, verify and export checkpoints.", no_args_is_help=True
@@ -72,6 +73,24 @@ def show(checkpoint: NameArgument, as_json: JsonOption = False) -> None:
         write_json(opened.card.model_dump(mode="json"))
     else:
         typer.echo(opened.card.model_dump_json(indent=2))
+
+
+@checkpoints_app.command("lineage")
+def lineage(checkpoint: NameArgument, as_json: JsonOption = False) -> None:
+    """Show what a checkpoint was fine-tuned from, youngest first, and where the files are."""
+    opened = load_checkpoint(find_checkpoint(checkpoint))
+    steps = lineage_of(opened, [*find_checkpoints(), *checkpoints_in(opened.path.parent)])
+    if as_json:
+        write_json({"lineage": [step.as_json() for step in steps]})
+        return
+    write_table(
+        f"Lineage of {opened.card.name}",
+        ("name", "made", "from cases", "Dice before", "after", "sha256", "file"),
+        (
+            (s.name, s.created, s.cases, s.dice_before, s.dice_after, s.sha256[:12], s.file or "")
+            for s in steps
+        ),
+    )
 
 
 @checkpoints_app.command("verify")

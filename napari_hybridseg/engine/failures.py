@@ -6,10 +6,8 @@ import signal
 import traceback
 from collections.abc import Sequence
 
-from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.errors import HybridSegError, is_out_of_memory
 
-# torch raises a plain RuntimeError for most of these
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
 _GPU_WORDS = ("cuda", "mps", "hip")
 
 
@@ -49,7 +47,7 @@ def sentence_for(error: BaseException) -> str:
     if isinstance(error, HybridSegError):
         return str(error)
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or any(word in text.lower() for word in _MEMORY_WORDS):
+    if is_out_of_memory(error):
         return _memory_sentence(text.lower())
     reason = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return f"The job failed unexpectedly ({reason[:300]}); the log has the details."

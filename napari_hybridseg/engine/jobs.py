@@ -10,9 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, InstanceOf
 
+from napari_hybridseg.corrections.assist.options import RankOptions, RepairOptions, TeachOptions
+from napari_hybridseg.corrections.assist.strokes import Strokes
+from napari_hybridseg.explain.options import ExplainOptions
+from napari_hybridseg.finetune import FineTuneOptions
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import Convention
 from napari_hybridseg.volume import LabelMap, Volume
 
@@ -40,6 +46,24 @@ class SegmentJob(VolumeJob):
     options: SegmentOptions = SegmentOptions()
 
 
+class ExplainJob(VolumeJob):
+    """Show what a network saw in a volume; the result is an ``Explanation``."""
+
+    kind = "explain"
+
+    checkpoint: Path
+    options: ExplainOptions = ExplainOptions()
+
+
+class EstimateJob(VolumeJob):
+    """Time two windows and say what segmenting costs; the result is an ``Estimate``."""
+
+    kind = "estimate"
+
+    checkpoint: Path
+    options: SegmentOptions = SegmentOptions()
+
+
 class ScoreJob(Job):
     """Compare a label map with a reference; the result is a ``ScoreReport``."""
 
@@ -50,6 +74,78 @@ class ScoreJob(Job):
     labels: tuple[int, ...] | dict[int, str] | None = None
     tolerance_mm: float = 1.0
     convention: Convention = "monai"
+
+
+class ErrorsJob(Job):
+    """Find where a label map is wrong; the result is ``metrics.error_places.Errors``."""
+
+    kind = "errors"
+
+    prediction: InstanceOf[LabelMap]
+    reference: InstanceOf[LabelMap]
+    labels: tuple[int, ...]
+    convention: Convention = "monai"
+
+
+class FineTuneJob(Job):
+    """Teach a checkpoint from corrected cases; the result is a ``FineTuneReport``.
+
+    ``source`` is a correction set or a ``dataset.json``; ``out`` must not exist yet.
+    ``EngineClient.finish`` ends it early and keeps the best weights so far.
+    """
+
+    kind = "fine-tune"
+
+    source: Path
+    checkpoint: Path
+    out: Path
+    options: FineTuneOptions = FineTuneOptions()
+
+
+class RepairJob(VolumeJob):
+    """Solve a region anew from strokes; the result is a ``corrections.boxes.Change``.
+
+    ``start`` (Z, Y, X) and ``labels`` are the region of the working correction, see
+    ``RepairOptions.region``; strokes count in the whole volume's voxels. ``fresh`` are those that
+    spread now, all where it is None. Without a checkpoint the label map itself is what is believed.
+    """
+
+    kind = "repair"
+
+    checkpoint: Path | None = None
+    start: tuple[int, int, int]
+    labels: InstanceOf[np.ndarray]
+    strokes: InstanceOf[Strokes]
+    fresh: InstanceOf[Strokes] | None = None
+    scheme: LabelScheme
+    options: RepairOptions = RepairOptions()
+
+
+class TeachJob(VolumeJob):
+    """Teach the network on strokes and look again; the result is a ``TeachReport``.
+
+    ``start`` and ``labels`` are the region as for ``RepairJob``. What was learnt is written to
+    ``delta``, a file that must not exist, where one is named; else it is dropped.
+    """
+
+    kind = "teach"
+
+    checkpoint: Path
+    start: tuple[int, int, int]
+    labels: InstanceOf[np.ndarray]
+    strokes: InstanceOf[Strokes]
+    delta: Path | None = None
+    options: TeachOptions = TeachOptions()
+
+
+class RankJob(Job):
+    """Order a folder's scans by what correcting them would teach; the result is a ``Ranking``."""
+
+    kind = "rank"
+
+    folder: Path
+    checkpoint: Path
+    options: RankOptions = RankOptions()
 
 
 class DevicesJob(Job):

@@ -11,7 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, Job, ScoreJob, SegmentJob
+from napari_hybridseg.engine.jobs import (
+    DeviceReport,
+    DevicesJob,
+    ErrorsJob,
+    EstimateJob,
+    ExplainJob,
+    FineTuneJob,
+    Job,
+    RankJob,
+    RepairJob,
+    ScoreJob,
+    SegmentJob,
+    TeachJob,
+)
 from napari_hybridseg.engine.warm import Warm
 from napari_hybridseg.events import Event, Progress, Result
 
@@ -38,9 +51,29 @@ def run_segment(job: SegmentJob, warm: Warm) -> Iterator[Event]:
     from napari_hybridseg.inference import segment
 
     yield Progress("Loading the checkpoint", 0, 1)
+    checkpoint, runner = warm.runner(job.checkpoint)
+    options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
+    yield from segment(job.volume, checkpoint, options, network=runner)
+
+
+def run_explain(job: ExplainJob, warm: Warm) -> Iterator[Event]:
+    """Show what the network that is kept warm sees in a volume."""
+    from napari_hybridseg.explain import explain
+
+    yield Progress("Loading the checkpoint", 0, 1)
     checkpoint, network = warm.network(job.checkpoint)
     options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
-    yield from segment(job.volume, checkpoint, options, network=network)
+    yield from explain(job.volume, checkpoint, options, network=network)
+
+
+def run_estimate(job: EstimateJob, warm: Warm) -> Iterator[Event]:
+    """Time two windows of the network that is kept warm."""
+    from napari_hybridseg.inference.probing import estimate_by_probe
+
+    yield Progress("Loading the checkpoint", 0, 1)
+    checkpoint, network = warm.network(job.checkpoint)
+    options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
+    yield from estimate_by_probe(job.volume, checkpoint, options, network=network)
 
 
 def run_score(job: ScoreJob, warm: Warm) -> Iterator[Event]:
@@ -60,6 +93,58 @@ def run_score(job: ScoreJob, warm: Warm) -> Iterator[Event]:
     )
 
 
+def run_errors(job: ErrorsJob, warm: Warm) -> Iterator[Event]:
+    """Find where a label map is wrong."""
+    from napari_hybridseg.metrics.error_places import find_errors
+
+    yield Progress("Looking for errors", 0, 1)
+    yield Result(find_errors(job.prediction, job.reference, job.labels, job.convention))
+
+
+def run_fine_tune(job: FineTuneJob, warm: Warm) -> Iterator[Event]:
+    """Teach a checkpoint; the network that was kept warm makes room for it."""
+    from napari_hybridseg.finetune.job import finetune
+
+    yield Progress("Reading cases", 0, 1)
+    warm.drop()
+    warm.return_memory()
+    options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
+    yield from finetune(job.source, job.checkpoint, job.out, options, stop=warm.is_finish_asked)
+
+
+def run_repair(job: RepairJob, warm: Warm) -> Iterator[Event]:
+    """Solve a region anew; the network's probabilities of the last region are kept."""
+    from napari_hybridseg.corrections.assist.jobs import repair_region
+
+    if job.checkpoint is None:
+        yield from repair_region(job, None)
+        return
+    yield Progress("Loading the checkpoint", 0, 1)
+    checkpoint, network = warm.network(job.checkpoint)
+    yield from repair_region(job, warm.predictor(job.volume, checkpoint, network))
+
+
+def run_teach(job: TeachJob, warm: Warm) -> Iterator[Event]:
+    """Teach a copy of the network that is kept warm."""
+    from napari_hybridseg.corrections.assist.jobs import teach_region
+
+    yield Progress("Loading the checkpoint", 0, 1)
+    checkpoint, network = warm.network(job.checkpoint)
+    options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
+    predictor = warm.predictor(job.volume, checkpoint, network)
+    yield from teach_region(job, predictor, checkpoint, options)
+
+
+def run_rank(job: RankJob, warm: Warm) -> Iterator[Event]:
+    """Order scans with the network that is kept warm."""
+    from napari_hybridseg.corrections.assist.ranking import rank, scans_in
+
+    yield Progress("Loading the checkpoint", 0, 1)
+    checkpoint, network = warm.network(job.checkpoint)
+    options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
+    yield from rank(scans_in(job.folder), checkpoint, options, network=network)
+
+
 def run_devices(job: DevicesJob, warm: Warm) -> Iterator[Event]:
     """Look at what networks can run on."""
     import torch
@@ -75,6 +160,13 @@ def run_devices(job: DevicesJob, warm: Warm) -> Iterator[Event]:
 
 JOB_KINDS: Mapping[str, JobKind] = {
     SegmentJob.kind: JobKind(SegmentJob, run_segment),
+    ExplainJob.kind: JobKind(ExplainJob, run_explain),
+    EstimateJob.kind: JobKind(EstimateJob, run_estimate),
     ScoreJob.kind: JobKind(ScoreJob, run_score),
+    ErrorsJob.kind: JobKind(ErrorsJob, run_errors),
+    FineTuneJob.kind: JobKind(FineTuneJob, run_fine_tune),
+    RepairJob.kind: JobKind(RepairJob, run_repair),
+    TeachJob.kind: JobKind(TeachJob, run_teach),
+    RankJob.kind: JobKind(RankJob, run_rank),
     DevicesJob.kind: JobKind(DevicesJob, run_devices),
 }

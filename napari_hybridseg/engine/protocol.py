@@ -4,6 +4,7 @@ To the engine::
 
     {"id": 1, "job": "segment", "folder": "…/hybridseg-…", "params": {...}}
     {"cancel": 1}
+    {"steer": 1, "wish": "finish" | "pause" | "go on"}
 
 From the engine, any number of the first and then exactly one of the others::
 
@@ -22,7 +23,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from napari_hybridseg.engine.codec import (
     CodecError,
@@ -44,6 +45,8 @@ _EVENTS: Mapping[str, type[Any]] = {
 }
 ENDINGS = frozenset({"result", "error", "cancelled"})
 
+Wish: TypeAlias = Literal["finish", "pause", "go on"]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -60,6 +63,14 @@ class Cancel:
     """Ask for the end of a job that was asked for."""
 
     id: int
+
+
+@dataclass(frozen=True)
+class Steer:
+    """Ask a job to come to an end with what it has, to wait, or to go on after that."""
+
+    id: int
+    wish: Wish
 
 
 @dataclass(frozen=True)
@@ -93,16 +104,23 @@ def cancel_line(cancel: Cancel) -> bytes:
     return _line({"cancel": cancel.id})
 
 
+def steer_line(steer: Steer) -> bytes:
+    """Write a steering message."""
+    return _line({"steer": steer.id, "wish": steer.wish})
+
+
 def reply_line(reply: Reply) -> bytes:
     """Write a reply."""
     return _line({**reply.fields, "id": reply.id, "event": reply.event})
 
 
-def parse_order(line: bytes) -> Request | Cancel | None:
-    """Read what the viewer's side says; None if it is neither a request nor a cancel."""
+def parse_order(line: bytes) -> Request | Cancel | Steer | None:
+    """Read what the viewer's side says; None if it is none of these."""
     match _content(line):
         case {"cancel": int(job_id)}:
             return Cancel(job_id)
+        case {"steer": int(job_id), "wish": str(wish)} if wish in get_args(Wish):
+            return Steer(job_id, wish)  # type: ignore[arg-type]
         case {"id": int(job_id), "job": str(job), "folder": str(folder), "params": dict(params)}:
             return Request(job_id, job, Path(folder), params)
     return None

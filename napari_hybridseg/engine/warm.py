@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +13,10 @@ from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from napari_hybridseg.corrections.assist.region import RegionPredictor
+    from napari_hybridseg.inference.backend_choice import NetworkRunner
+    from napari_hybridseg.volume import Volume
 
 _FileState: TypeAlias = tuple[Path, int, int]
 
@@ -24,12 +29,20 @@ class Warm:
     threads : int
         CPU threads that a job may use; 0 takes all cores, less one for the viewer where there
         are more than two.
+
+    Attributes
+    ----------
+    is_finish_asked : callable
+        Tells the running job whether to come to an end with what it has.
     """
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or _cores_beside_a_viewer()
+        self.is_finish_asked: Callable[[], bool] = _no
         self._state: _FileState | None = None
         self._held: tuple[Checkpoint, nn.Module] | None = None
+        self._runner: NetworkRunner | None = None
+        self._predictor: RegionPredictor | None = None
 
     def network(self, path: Path) -> tuple[Checkpoint, nn.Module]:
         """Give a checkpoint and its network, built anew only if the file is another one.
@@ -46,9 +59,36 @@ class Warm:
             self._held, self._state = (checkpoint, checkpoint.build_network()), state
         return self._held
 
+    def runner(self, path: Path) -> tuple[Checkpoint, NetworkRunner]:
+        """Give a checkpoint and its network with the backends that earlier jobs prepared.
+
+        Raises
+        ------
+        CheckpointError, ArchitectureError
+            If it cannot be used.
+        """
+        from napari_hybridseg.inference.segmenting import runner_for
+
+        checkpoint, network = self.network(path)
+        if self._runner is None:
+            self._runner = runner_for(checkpoint, network)
+        return checkpoint, self._runner
+
+    def predictor(
+        self, volume: Volume, checkpoint: Checkpoint, network: nn.Module
+    ) -> RegionPredictor:
+        """Give a volume prepared for the network, anew only if one of them is another one."""
+        from napari_hybridseg.corrections.assist.region import RegionPredictor
+
+        kept = self._predictor
+        if kept is None or kept.volume is not volume or kept.network is not network:
+            self._predictor = None
+            self._predictor = kept = RegionPredictor(volume, checkpoint, network)
+        return kept
+
     def drop(self) -> None:
         """Let go of the network."""
-        self._state = self._held = None
+        self._state = self._held = self._runner = self._predictor = None
 
     @staticmethod
     def return_memory() -> None:
@@ -57,6 +97,10 @@ class Warm:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def _no() -> bool:
+    return False
 
 
 def _cores_beside_a_viewer() -> int:

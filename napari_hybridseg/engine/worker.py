@@ -28,6 +28,7 @@ from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
     parse_order,
     reply_for_event,
     reply_line,
@@ -39,6 +40,7 @@ from napari_hybridseg.events import Result
 
 LAST_WORDS_S = 5.0
 PARENT_POLL_S = 1.0
+PAUSE_POLL_S = 0.1
 NICENESS = 5
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class Worker:
         self._lock = threading.Lock()
         self._open: set[int] = set()
         self._cancelled: set[int] = set()
+        self._finishing: set[int] = set()
+        self._paused: set[int] = set()
 
     def run(self) -> None:
         """Work until the inbox ends or nobody reads the outbox any more."""
@@ -85,7 +89,8 @@ class Worker:
             ending = self._work(request)
             with self._lock:
                 self._open.discard(request.id)
-                self._cancelled.discard(request.id)
+                for ids in (self._cancelled, self._finishing, self._paused):
+                    ids.discard(request.id)
             self._say(ending)
             self._warm.return_memory()
 
@@ -104,9 +109,21 @@ class Worker:
                 case Cancel(job_id):
                     with self._lock:
                         self._cancelled |= {job_id} & self._open
+                case Steer() as steer:
+                    self._steer(steer)
                 case None:
                     logger.warning("not understood: %r", line[:200])
         self.abandon()
+
+    def _steer(self, steer: Steer) -> None:
+        with self._lock:
+            known = {steer.id} & self._open
+            if steer.wish == "pause":
+                self._paused |= known
+            else:  # a job that waits cannot finish
+                self._paused -= known
+            if steer.wish == "finish":
+                self._finishing |= known
 
     def _work(self, request: Request) -> Reply:
         """Do a job, and give its last word, whatever happens."""
@@ -131,10 +148,12 @@ class Worker:
         kind = self._kinds.get(request.job)
         if kind is None:
             raise JobError(f"The engine has no job {request.job!r}; update it.")
+        self._warm.is_finish_asked = partial(self._is_finishing, request.id)
         # a generator: closing it is what cancels
         running: Any = kind.run(_understood(kind, request, folder), self._warm)
         with closing(running):
             for event in running:
+                self._wait_while_paused(request.id)
                 if self._is_cancelled(request.id):
                     return Reply(request.id, "cancelled")
                 reply = reply_for_event(request.id, event, put)
@@ -149,6 +168,17 @@ class Worker:
     def _is_cancelled(self, job_id: int) -> bool:
         with self._lock:
             return job_id in self._cancelled or self.abandoned.is_set()
+
+    def _is_finishing(self, job_id: int) -> bool:
+        with self._lock:
+            return job_id in self._finishing
+
+    def _wait_while_paused(self, job_id: int) -> None:
+        while not self._is_cancelled(job_id):
+            with self._lock:
+                if job_id not in self._paused:
+                    return
+            self.abandoned.wait(PAUSE_POLL_S)
 
     def _say(self, reply: Reply) -> None:
         try:

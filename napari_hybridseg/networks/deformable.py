@@ -31,6 +31,7 @@ from torch.nn import functional
 AxisOrder = Literal["corrected", "legacy"]
 Sampler = Literal["gather", "grid_sample"]
 MapShapes = Sequence[tuple[int, int, int]]
+_ROWS_AT_ONCE = 1 << 20
 
 
 class SamplingGrid(NamedTuple):
@@ -107,9 +108,24 @@ def sample_by_gather(
     """Sum the sampled values with one weighted look-up over all heads, levels and points.
 
     Every point reads the eight voxels around it, so a query's head is one bag of
-    ``levels * 8 * points`` rows of the value table; no sampled value is ever stored.
+    ``levels * 8 * points`` rows of the value table; no sampled value is ever stored. Many
+    queries are taken in parts, whose indices and weights stay in the processor's cache.
     Parameters and result are those of ``sample_by_level``.
     """
+    queries, *per_query = weights.shape[1:]
+    part = max(1, _ROWS_AT_ONCE // (8 * weights.shape[0] * math.prod(per_query)))
+    if part >= queries or value.is_cuda or _is_recorded():
+        return _gather(value, shapes, locations, weights)
+    parts = zip(locations.split(part, dim=1), weights.split(part, dim=1), strict=True)
+    return torch.cat([_gather(value, shapes, *one) for one in parts], dim=1)
+
+
+def _is_recorded() -> bool:
+    """Tell whether torch writes down what is done, where each part would be written again."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
+def _gather(value: Tensor, shapes: MapShapes, locations: Tensor, weights: Tensor) -> Tensor:
     batch, tokens, heads, channels = value.shape
     item = torch.arange(batch, device=value.device, dtype=torch.int32).view(-1, 1, 1, 1)
     head = torch.arange(heads, device=value.device, dtype=torch.int32).view(-1, 1)
@@ -121,13 +137,14 @@ def sample_by_gather(
             rows.append(first_row + row)
             row_weights.append(weights[:, :, :, level] * share)
         start += math.prod(shape)
-    bags = functional.embedding_bag(
-        torch.cat(rows, dim=-1).flatten(0, 2),
-        value.reshape(-1, channels),
-        per_sample_weights=torch.cat(row_weights, dim=-1).flatten(0, 2),
-        mode="sum",
+    table = value.reshape(-1, channels)
+    bags = torch.cat(rows, dim=-1), torch.cat(row_weights, dim=-1)
+    if torch.onnx.is_in_onnx_export():  # ONNX knows no bag with weights
+        return (table[bags[0]] * bags[1].unsqueeze(-1)).sum(dim=-2).flatten(2)
+    sums = functional.embedding_bag(
+        bags[0].flatten(0, 2), table, per_sample_weights=bags[1].flatten(0, 2), mode="sum"
     )
-    return bags.view(batch, -1, heads * channels)
+    return sums.view(batch, -1, heads * channels)
 
 
 def _corners(
@@ -148,7 +165,8 @@ def _corners(
             index = voxel.to(torch.int32).clamp(0, size - 1) * stride
             sides.append((index, share * ((voxel >= 0) & (voxel < size))))
         axes.append(sides)
-        stride *= size
+        # not in place: while torch traces, the stride is a tensor that belongs to the caller
+        stride = stride * size
     return [
         (z + y + x, z_share * y_share * x_share)
         for (x, x_share), (y, y_share), (z, z_share) in itertools.product(*axes)

@@ -112,7 +112,8 @@ class DeformableTransformer(nn.Module):
 
     def forward(self, maps: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
         """Map each level's features (N, width, Z, Y, X) to the same shape."""
-        shapes = [(level.shape[2], level.shape[3], level.shape[4]) for level in maps]
+        # plain numbers even while torch traces, where a size is a tensor that arithmetic alters
+        shapes = [(int(z), int(y), int(x)) for z, y, x in (level.shape[2:] for level in maps)]
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
         # places in half precision would be voxels off
         exact = torch.promote_types(tokens.dtype, torch.float32)

@@ -97,7 +97,7 @@ def _library() -> ModuleType:
     except ImportError as error:
         raise ArchitectureError(
             "nnU-Net's own networks need a library that is not installed; run: "
-            "pip install dynamic-network-architectures"
+            "pip install --no-deps dynamic-network-architectures"
         ) from error
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
@@ -63,6 +63,15 @@ class UxnetConfig(NetworkConfig):
     layer_scale: float = Field(default=1e-6, ge=0.0)
 
 
+def _channels_last(features: Tensor) -> Tensor:
+    """View (N, C, Z, Y, X) as (N, Z, Y, X, C); ``movedim`` would not be exported to ONNX."""
+    return features.permute(0, 2, 3, 4, 1)
+
+
+def _channels_second(features: Tensor) -> Tensor:
+    return features.permute(0, 4, 1, 2, 3)
+
+
 class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (N, C, Z, Y, X)."""
 
@@ -71,7 +80,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise each voxel over its channels."""
-        return super().forward(features.movedim(1, -1)).movedim(-1, 1)
+        return _channels_second(super().forward(_channels_last(features)))
 
 
 class VoxelLinear(nn.Linear):
@@ -79,7 +88,7 @@ class VoxelLinear(nn.Linear):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map each voxel's channels."""
-        return super().forward(features.movedim(1, -1)).movedim(-1, 1)
+        return _channels_second(super().forward(_channels_last(features)))
 
 
 def _pointwise(kind: BlockKind, channels: int, inputs: int, outputs: int) -> nn.Module:
@@ -102,6 +111,7 @@ class UxBlock(nn.Module):
     ) -> None:
         super().__init__()
         wide = EXPANSION * channels
+        self.kind: BlockKind = kind
         self.depthwise = nn.Conv3d(channels, channels, kernel, padding=kernel // 2, groups=channels)
         self.norm = ChannelNorm(channels)
         self.widen = _pointwise(kind, channels, channels, wide)
@@ -111,9 +121,29 @@ class UxBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C, Z, Y, X) to the same shape."""
-        residual = self.widen(self.norm(self.depthwise(features)))
-        residual = self.narrow(functional.gelu(residual))
+        normed = self.norm(self.depthwise(features))
+        if self.kind == "dcs":
+            residual = self._scale_channels(normed)
+        else:
+            residual = self.narrow(functional.gelu(self.widen(normed)))
         return features + self.drop_path(self.gamma.view(-1, 1, 1, 1) * residual)
+
+    def _scale_channels(self, features: Tensor) -> Tensor:
+        """Widen and narrow each channel on its own, as sums of products.
+
+        Run as the grouped 1x1x1 convolutions that they are, they would take longer, and four
+        times the memory for what is between them.
+        """
+        wide = (-1, EXPANSION, 1, 1, 1)
+        parameters = (self.widen.weight, self.widen.bias, self.narrow.weight, self.narrow.bias)
+        *widening, offset = (cast("Tensor", parameter) for parameter in parameters)
+        weights, shifts, shares = (parameter.view(wide).unbind(1) for parameter in widening)
+        total = offset.view(-1, 1, 1, 1)
+        for weight, shift, share in zip(weights, shifts, shares, strict=True):
+            total = torch.addcmul(
+                total, functional.gelu(torch.addcmul(shift, features, weight)), share
+            )
+        return total
 
 
 class UxBackbone(nn.Module):

@@ -140,6 +140,16 @@ def test_an_engine_that_cannot_be_started_is_said(tmp_path: Path) -> None:
         list(play(client, "result x"))
 
 
+def test_the_engine_gets_the_variables_that_it_is_given() -> None:
+    say = "import os; print(os.environ['HYBRIDSEG_CACHE'], 'HOME' in os.environ)"
+    with (
+        EngineClient([sys.executable, "-c", say], environment={"HYBRIDSEG_CACHE": "/x"}) as client,
+        pytest.raises(EngineDied),
+    ):
+        list(play(client, "result x"))
+    assert "/x True" in client.log_tail
+
+
 def test_an_engine_that_is_no_engine_is_said() -> None:
     with (
         EngineClient([sys.executable, "-c", "import no_such_module"]) as client,

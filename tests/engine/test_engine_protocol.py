@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
     cancel_line,
     event_of_reply,
     parse_order,
@@ -21,6 +23,7 @@ from napari_hybridseg.engine.protocol import (
     reply_for_event,
     reply_line,
     request_line,
+    steer_line,
 )
 from napari_hybridseg.events import Metric, Note, Progress, RegionDone, Result
 
@@ -88,3 +91,9 @@ def test_a_region_comes_back_with_its_labels() -> None:
 def test_an_event_with_other_fields_is_refused() -> None:
     with pytest.raises(CodecError, match="progress"):
         event_of_reply(Reply(1, "progress", {"percent": 3}), lambda name: np.zeros(1))
+
+
+@pytest.mark.parametrize("wish", ["finish", "pause", "go on"])
+def test_a_wish_comes_back_as_it_was_said(wish: Any) -> None:
+    assert parse_order(steer_line(Steer(4, wish))) == Steer(4, wish)
+    assert parse_order(b'{"steer": 4, "wish": "dance"}') is None

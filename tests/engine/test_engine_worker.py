@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,10 +21,12 @@ from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
     cancel_line,
     event_of_reply,
     parse_reply,
     request_line,
+    steer_line,
 )
 from napari_hybridseg.engine.scratch import ArrayFolder
 from napari_hybridseg.engine.warm import Warm
@@ -39,15 +42,21 @@ class Count(Job):
 
     to: int
     end: str = "result"
+    step_s: float = 0.0
 
 
 CLOSED: list[str] = []
+STEPS: list[int] = []
 
 
 def run_count(job: Count, warm: Warm) -> Iterator[Event]:
     try:
         for step in range(job.to):
+            STEPS.append(step)
+            time.sleep(job.step_s)
             yield Progress("Counting", step, job.to)
+            if warm.is_finish_asked():
+                break
         if job.end == "result":
             yield Result((job.to, warm.threads))
         elif job.end == "array":
@@ -111,6 +120,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     CLOSED.clear()
+    STEPS.clear()
     # it looks at every object of the test process, which takes a second
     monkeypatch.setattr(Warm, "return_memory", lambda self: CLOSED.append("memory"))
     desk = Desk(tmp_path)
@@ -191,6 +201,36 @@ def test_cancel_closes_the_generator(desk: Desk) -> None:
     desk.send(cancel_line(Cancel(1)))
     assert desk.ending().event == "cancelled"
     assert CLOSED[0] == "result"
+
+
+def test_a_job_that_is_asked_to_finish_gives_its_result(desk: Desk) -> None:
+    desk.ask(1, to=10**9)
+    desk.ask(2, to=3)
+    desk.next()
+    desk.send(steer_line(Steer(1, "finish")))
+    assert desk.ending().event == "result"
+    assert [desk.next().event for _ in range(3)] == ["progress"] * 3  # the next one is not asked
+    assert desk.ending().event == "result"
+
+
+@pytest.mark.parametrize(
+    ("order", "event"),
+    [
+        (steer_line(Steer(1, "finish")), "result"),
+        (steer_line(Steer(1, "go on")) + cancel_line(Cancel(1)), "cancelled"),
+        (cancel_line(Cancel(1)), "cancelled"),
+    ],
+)
+def test_a_paused_job_waits_for_an_order(desk: Desk, order: bytes, event: str) -> None:
+    desk.ask(1, to=10**9, step_s=0.01)
+    desk.next()
+    desk.send(steer_line(Steer(1, "pause")))
+    time.sleep(0.3)
+    there = len(STEPS)
+    time.sleep(0.2)
+    assert len(STEPS) == there
+    desk.send(order)
+    assert desk.ending().event == event
 
 
 def test_a_waiting_job_can_be_cancelled_and_others_are_not(desk: Desk) -> None:

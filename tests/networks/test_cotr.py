@@ -163,11 +163,3 @@ def test_group_norm_has_sixteen_groups():
     network = create_network("cotr-star", 1, 2, widths=(16, 32, 48), norm="group", layers=1)
     groups = {m.num_groups for m in network.modules() if isinstance(m, nn.GroupNorm)}
     assert groups == {16}
-
-
-def test_can_be_exported():
-    network = create_network("cotr-star", 1, 2, **TINY).eval()
-    image = torch.randn(1, 1, 8, 32, 32)
-    with torch.no_grad():
-        exported = torch.export.export(network, (image,)).module()
-        torch.testing.assert_close(exported(image), network(image))

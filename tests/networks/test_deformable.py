@@ -6,6 +6,7 @@ import torch
 from parity_support import recorded
 from scipy.ndimage import map_coordinates
 
+from napari_hybridseg.networks import deformable
 from napari_hybridseg.networks.deformable import (
     DeformableAttention3d,
     sample_by_gather,
@@ -68,6 +69,19 @@ def test_gather_equals_grid_sample_forward_and_backward(dtype, tolerance):
         results.append((output.detach(), *(tensor.grad for tensor in inputs)))
     for gathered, reference in zip(*results, strict=True):
         torch.testing.assert_close(gathered, reference, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("rows", [1, 2000, 5000])
+def test_parts_of_the_queries_give_the_same(rows, monkeypatch):
+    results = []
+    for at_once in (1 << 30, rows):
+        monkeypatch.setattr(deformable, "_ROWS_AT_ONCE", at_once)
+        inputs = random_case()
+        output = sample_by_gather(inputs[0], SHAPES, *inputs[1:])
+        output.square().sum().backward()
+        results.append((output.detach(), *(tensor.grad for tensor in inputs)))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -1e30])

@@ -158,11 +158,3 @@ def test_constraints():
 def test_refused_settings(settings, reason):
     with pytest.raises(ArchitectureError, match=reason):
         create_network("uxnet-3d", 1, 2, **settings)
-
-
-def test_can_be_exported():
-    network = create_network("uxnet-3d", 1, 2, **TINY).eval()
-    image = torch.randn(1, 1, 16, 32, 32)
-    with torch.no_grad():
-        exported = torch.export.export(network, (image,)).module()
-        torch.testing.assert_close(exported(image), network(image))
