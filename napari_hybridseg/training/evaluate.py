@@ -27,6 +27,8 @@ def evaluate(
     An organ's Dice and HD95 are means over the cases in which they are defined; the mean Dice is
     the mean over organs.
     """
+    # the network itself is measured here, and not what else may run it
+    options = options or SegmentOptions(backend="torch")
     network = checkpoint.build_network()
     reports: list[ScoreReport] = []
     for case in cases:
