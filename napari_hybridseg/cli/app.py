@@ -8,6 +8,7 @@ import typer
 
 from napari_hybridseg import __version__
 from napari_hybridseg.cli.architectures import architectures
+from napari_hybridseg.cli.bench import bench
 from napari_hybridseg.cli.checkpoints import checkpoints_app
 from napari_hybridseg.cli.checkpoints_import import import_file
 from napari_hybridseg.cli.corrections import corrections_app
@@ -39,6 +40,7 @@ app.command()(explain)
 app.command()(score)
 app.command()(train)
 app.command()(finetune)
+app.command()(bench)
 app.command(hidden=True)(worker)
 
 

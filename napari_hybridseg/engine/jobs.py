@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, InstanceOf
 
+from napari_hybridseg.corrections.accepting import Correction
 from napari_hybridseg.corrections.assist.options import RankOptions, RepairOptions, TeachOptions
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.explain.options import ExplainOptions
@@ -146,6 +147,20 @@ class RankJob(Job):
     folder: Path
     checkpoint: Path
     options: RankOptions = RankOptions()
+
+
+class AcceptJob(Job):
+    """Put a correction into a set; the result is the ``CorrectionCase``.
+
+    ``checkpoint`` made the network's label map: its card and hash are kept with the case where
+    ``correction`` does not hold them and the file is still there.
+    """
+
+    kind = "accept"
+
+    folder: Path
+    correction: InstanceOf[Correction]
+    checkpoint: Path | None = None
 
 
 class DevicesJob(Job):

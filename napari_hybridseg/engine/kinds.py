@@ -8,10 +8,11 @@ torch belong inside the generator.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_hybridseg.engine.jobs import (
+    AcceptJob,
     DeviceReport,
     DevicesJob,
     ErrorsJob,
@@ -145,6 +146,19 @@ def run_rank(job: RankJob, warm: Warm) -> Iterator[Event]:
     yield from rank(scans_in(job.folder), checkpoint, options, network=network)
 
 
+def run_accept(job: AcceptJob, warm: Warm) -> Iterator[Event]:
+    """Put a correction into a set."""
+    from napari_hybridseg.checkpoint import load_checkpoint
+    from napari_hybridseg.corrections.accepting import accept
+
+    yield Progress("Accepting the case", 0, 1)
+    correction = job.correction
+    if job.checkpoint is not None and correction.card is None and job.checkpoint.is_file():
+        known = load_checkpoint(job.checkpoint)
+        correction = replace(correction, card=known.card, checkpoint_sha256=known.sha256)
+    yield Result(accept(job.folder, correction))
+
+
 def run_devices(job: DevicesJob, warm: Warm) -> Iterator[Event]:
     """Look at what networks can run on."""
     import torch
@@ -168,5 +182,6 @@ JOB_KINDS: Mapping[str, JobKind] = {
     RepairJob.kind: JobKind(RepairJob, run_repair),
     TeachJob.kind: JobKind(TeachJob, run_teach),
     RankJob.kind: JobKind(RankJob, run_rank),
+    AcceptJob.kind: JobKind(AcceptJob, run_accept),
     DevicesJob.kind: JobKind(DevicesJob, run_devices),
 }

@@ -1,0 +1,121 @@
+"""Repair and teach as jobs on a region, so that a face need not send a whole label map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from napari_hybridseg.atomic import refuse_unwritable
+from napari_hybridseg.checkpoint import Checkpoint
+from napari_hybridseg.corrections.assist.options import RepairOptions, TeachOptions
+from napari_hybridseg.corrections.assist.region import RegionPredictor
+from napari_hybridseg.corrections.assist.repair import repair
+from napari_hybridseg.corrections.assist.strokes import Strokes
+from napari_hybridseg.corrections.assist.teaching import save_delta, teach
+from napari_hybridseg.corrections.boxes import Box, Change, Labels
+from napari_hybridseg.corrections.errors import CorrectionError
+from napari_hybridseg.events import Event, Progress, Result
+from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.volume import Volume
+
+
+@dataclass(frozen=True)
+class TeachReport:
+    """What teaching gave.
+
+    Attributes
+    ----------
+    change : Change
+        New labels for the region: one undo step.
+    delta : Path or None
+        The file with the taught change, where it was kept.
+    loss : tuple of float
+        Of the first and of the last step.
+    """
+
+    change: Change
+    delta: Path | None
+    loss: tuple[float, float]
+
+
+class RepairRegion(Protocol):
+    """What is repaired; the engine's ``RepairJob`` is one."""
+
+    volume: Volume
+    start: tuple[int, int, int]
+    labels: Labels
+    strokes: Strokes
+    fresh: Strokes | None
+    scheme: LabelScheme
+    options: RepairOptions
+
+
+class TeachRegion(Protocol):
+    """What is taught; the engine's ``TeachJob`` is one."""
+
+    volume: Volume
+    start: tuple[int, int, int]
+    labels: Labels
+    strokes: Strokes
+    delta: Path | None
+
+
+def repair_region(job: RepairRegion, predictor: RegionPredictor | None) -> Iterator[Event]:
+    """Repair a region; the last event is ``Result`` with a :class:`Change`.
+
+    Raises
+    ------
+    CorrectionError
+        If the region does not lie in the volume, or as `repair`.
+    """
+    box = _box(job.start, job.labels, job.volume)
+    found = None if predictor is None else (yield from predictor.kept_probabilities(box))
+    yield Progress("Repairing", 0, 1)
+    yield Result(
+        repair(
+            job.labels,
+            job.volume.array[0][box],
+            job.strokes,
+            job.volume.geometry.spacing_zyx,
+            job.scheme,
+            start=job.start,
+            fresh=job.fresh,
+            probabilities=found,
+            organs=() if predictor is None else predictor.card.labels.ids,
+            options=job.options,
+        )
+    )
+
+
+def teach_region(
+    job: TeachRegion, predictor: RegionPredictor, checkpoint: Checkpoint, options: TeachOptions
+) -> Iterator[Event]:
+    """Teach on strokes; the last event is ``Result`` with a :class:`TeachReport`.
+
+    Raises
+    ------
+    CorrectionError
+        If the region does not lie in the volume, or as `teach`.
+    WriteError
+        If the taught change cannot be kept; that is asked first.
+    """
+    if job.delta is not None:
+        refuse_unwritable(job.delta, overwrite=False)
+    box = _box(job.start, job.labels, job.volume)
+    taught = yield from teach(predictor, job.labels, job.strokes, box, options)
+    if job.delta is not None:
+        save_delta(job.delta, taught.delta, checkpoint.sha256)
+    yield Result(TeachReport(taught.change, job.delta, taught.loss))
+
+
+def _box(start: tuple[int, int, int], labels: Labels, volume: Volume) -> Box:
+    z, y, x = (slice(s, s + n) for s, n in zip(start, labels.shape, strict=True))
+    fits = all(
+        0 <= part.start < part.stop <= length
+        for part, length in zip((z, y, x), volume.geometry.shape, strict=True)
+    )
+    if not fits:
+        raise CorrectionError("The region to correct does not lie in the volume; choose it anew.")
+    return z, y, x

@@ -1,0 +1,138 @@
+"""Run in a process of its own: forks children that accept or autosave, and kills them anywhere.
+
+    python killed.py accept|autosave FOLDER TIMES SEED
+
+Prints one JSON line for each kill: what the child had been told was done, and what is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from correction_support import SCHEME, correction, verified
+from helpers import grid
+
+from napari_hybridseg.corrections import CorrectionSet
+from napari_hybridseg.corrections.accepting import accept
+from napari_hybridseg.corrections.journal import Journal, JournalHead
+from napari_hybridseg.corrections.recovery import list_recoverable
+
+SHAPE = (40, 24, 24)
+
+
+def accept_forever(folder: Path, told: int) -> None:
+    """Accept case after case; tell each once it is in."""
+    number = 0
+    while True:
+        given = correction(number % 3)
+        given.label.array[0, 0, 0] = number % 2
+        case = accept(folder, given)
+        os.write(told, f"{case.name} {case.sha256}\n".encode())
+        number += 1
+
+
+def save_forever(folder: Path, told: int) -> None:
+    """Paint strokes that say their own number; tell each once it is saved."""
+    geometry = grid(SHAPE)
+    head = JournalHead(volume_sha256="0" * 64, geometry=geometry, source=geometry, scheme=SCHEME)
+    working = np.zeros(SHAPE, np.uint16)
+    journal = Journal(folder, head, working)
+    stroke = 0
+    while True:
+        stroke += 1
+        working[:] = stroke
+        journal.save(working)
+        os.write(told, f"{stroke}\n".encode())
+
+
+def kill_one(work: Callable[[Path, int], None], folder: Path, after_s: float) -> list[str]:
+    """Fork, wait, kill -9; give the lines that the child told."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read)
+        try:
+            work(folder, write)
+        finally:
+            os._exit(3)
+    os.close(write)
+    time.sleep(after_s)
+    os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status), "the child ended by itself"
+    with os.fdopen(read) as lines:
+        return [line.rstrip("\n") for line in lines if line.endswith("\n")]
+
+
+def after_accept(folder: Path, told: list[str]) -> dict[str, Any]:
+    """Say what is in the set."""
+    if not (folder / "corrections.json").exists():
+        return {"ok": not told, "lost": [], "problems": []}
+    report = verified(folder)
+    there = {f"{case.name} {case.sha256}" for case in CorrectionSet.open(folder).cases}
+    newest = {line.split()[0]: line for line in told}
+    # the last one told may have been accepted once more before the kill, untold
+    names = {line.split()[0] for line in there}
+    lost = [name for name in newest if name not in names]
+    exact = sum(line in there for line in newest.values())
+    return {
+        "ok": report.ok and not lost and exact >= len(newest) - 1,
+        "lost": lost,
+        "problems": report.problems,
+    }
+
+
+def after_autosave(folder: Path, told: list[str]) -> dict[str, Any]:
+    """Say what can be offered back."""
+    entries = list_recoverable(folder)
+    last = int(told[-1]) if told else 0
+    if not entries:
+        return {"ok": last == 0, "last": last, "found": None}
+    (entry,) = entries
+    array = entry.load().label.array
+    values = np.unique(array).tolist()
+    entry.discard()
+    return {"ok": len(values) == 1 and last <= values[0] <= last + 1, "last": last, "found": values}
+
+
+def seconds_of_an_accept(folder: Path) -> float:
+    """Measure one on this disk, once everything is imported."""
+    aside = folder.with_name("aside")
+    accept(aside, correction(0))
+    began = time.monotonic()
+    accept(aside, correction(1))
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Kill as often as asked."""
+    what, folder, times, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    work, look, longest = {
+        "accept": (accept_forever, after_accept, 0.0),
+        "autosave": (save_forever, after_autosave, 0.15),
+    }[what]
+    folder.mkdir(parents=True, exist_ok=True)
+    if what == "accept":
+        longest = 2.5 * seconds_of_an_accept(folder)
+    moments = random.Random(seed)
+    for _ in range(times):
+        told = kill_one(work, folder, moments.uniform(0.0, longest))
+        sys.stdout.write(json.dumps(look(folder, told) | {"told": len(told)}) + "\n")
+        if what == "autosave":
+            for leftover in folder.iterdir():
+                for path in leftover.iterdir():
+                    path.unlink()
+                leftover.rmdir()
+
+
+if __name__ == "__main__":
+    main()
