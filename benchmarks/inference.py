@@ -203,12 +203,12 @@ def our_way_back(logits: NDArray[np.float32]) -> Labels:
     for index, (z, y, x) in zip(grid.indices, grid.starts, strict=True):
         d, h, w = grid.window
         window = torch.from_numpy(logits[:, z : z + d, y : y + h, x : x + w])
-        sums.add(index, window)
-        for brick in sums.completed(index):
+        for brick in sums.complete(index, window):
             box = finisher.take(brick)
             sums.release(brick)
             place = zip(box.start, box.labels.shape, strict=True)
             labels[tuple(slice(s, s + n) for s, n in place)] = box.labels
+        sums.keep(index)
     arithmetic.close()
     return labels
 

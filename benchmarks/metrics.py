@@ -197,8 +197,22 @@ class Runs:
         return f"{middle:.3f} (min {least:.3f}, n={len(self.seconds)}) | {memory}"
 
 
-def compare(peer: Peer, case: Case, threads: int | None, rounds: int) -> str:
-    """Run ours and a peer in turn and give one line of the table."""
+@dataclass(frozen=True)
+class Row:
+    """Ours beside one peer; ``hd95_mm`` is None where theirs is another quantity."""
+
+    peer: str
+    peer_s: float
+    peer_mb: float | None
+    ours_s: float
+    ours_mb: float | None
+    ratio: float
+    dice_difference: float
+    hd95_mm: float | None
+
+
+def compare(peer: Peer, case: Case, threads: int | None, rounds: int) -> tuple[Row, str]:
+    """Run ours and a peer in turn; give the numbers, and one line of the table."""
     scorer = run_ours(peer.convention or "monai", threads)
     ours = Runs(lambda: scorer(*case))
     theirs = Runs(lambda: peer.run(*case))
@@ -209,15 +223,18 @@ def compare(peer: Peer, case: Case, threads: int | None, rounds: int) -> str:
         theirs.once()
         for _ in range(rounds):
             ours.once()
-    hd95 = "another quantity"
+    hd95, named = None, "another quantity"
     if peer.convention:
-        hd95 = f"{largest_difference(ours.scores, theirs.scores, 1):.1e} mm"
+        hd95 = largest_difference(ours.scores, theirs.scores, 1)
+        named = f"{hd95:.1e} mm"
     dice = largest_difference(ours.scores, theirs.scores, 0)
-    medians = statistics.median(theirs.seconds) / statistics.median(ours.seconds)
+    middles = [statistics.median(runs.seconds) for runs in (theirs, ours)]
+    ratio = middles[0] / middles[1]
     minima = min(theirs.seconds) / min(ours.seconds)
-    return (
-        f"| {peer.name} | {theirs.summary} | {ours.summary} | {medians:.0f}x ({minima:.0f}x) "
-        f"| {dice:.1e} | {hd95} |"
+    row = Row(peer.name, middles[0], theirs.extra_mb, middles[1], ours.extra_mb, ratio, dice, hd95)
+    return row, (
+        f"| {peer.name} | {theirs.summary} | {ours.summary} | {ratio:.0f}x ({minima:.0f}x) "
+        f"| {dice:.1e} | {named} |"
     )
 
 
@@ -241,7 +258,7 @@ def lines(options: argparse.Namespace) -> Iterator[str]:
     for name in options.peers:
         try:
             case = prediction, reference, spacing
-            yield compare(PEERS[name], case, threads, options.rounds)
+            yield compare(PEERS[name], case, threads, options.rounds)[1]
         except ImportError as error:
             yield f"| {PEERS[name].name} | not installed: {error} |"
 

@@ -23,6 +23,12 @@ def sample_volumes_folder() -> Path:
     return _sample_data_folder() / "volumes"
 
 
+def benchmarks_folder() -> Path | None:
+    """Give the folder of the benchmarks beside the package; None outside a source checkout."""
+    folder = _PACKAGE.parent / "benchmarks"
+    return folder if (folder / "run_all.py").is_file() else None
+
+
 def user_checkpoints_folder() -> Path:
     """Give the folder where a user's own checkpoints are found; it may not exist yet."""
     return Path(user_data_dir(_PRODUCT)) / "checkpoints"

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.inference.grids import Box
@@ -39,6 +38,8 @@ def body_box(array: NDArray[Any], grid: Geometry, *, is_ct: bool) -> Box | None:
     tuple of slice, or None
         The box (Z, Y, X); None if nothing stands out.
     """
+    from scipy import ndimage  # half of what opening the panel would cost
+
     steps = [max(n // _COARSE, 1) for n in grid.shape]
     coarse = array[(slice(None), *(slice(None, None, step) for step in steps))]
     found = np.zeros(coarse.shape[1:], dtype=bool)

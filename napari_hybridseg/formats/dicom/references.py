@@ -6,7 +6,6 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from napari_hybridseg.formats.dicom.catalogue import Catalogue, Series, survey, survey_near
 from napari_hybridseg.formats.dicom.contours import rasterise, read_structures
@@ -150,6 +149,8 @@ def _placed(
     )
     if exact:
         matrix, offset = steps, np.rint(offset)
+    from scipy import ndimage  # slow to import, and opening a panel needs none of it
+
     placed = ndimage.affine_transform(
         labels.array,
         matrix[::-1, ::-1],
