@@ -50,10 +50,9 @@ def score(
     ScoreError
         If the two maps share no space, or as in `score_arrays`.
     """
-    array = prediction.array
     notes = [f"{given.name}: {note}" for given in (prediction, reference) for note in given.notes]
+    array = on_grid_of(prediction, reference)
     if not prediction.geometry.same_grid(reference.geometry):
-        array = _on_grid(prediction, reference)
         notes.append(
             f"The prediction ({prediction.geometry.describe()}) was put onto the reference's "
             f"grid ({reference.geometry.describe()}) by nearest neighbour; what lies outside "
@@ -81,8 +80,17 @@ def score(
     return report.model_copy(update={"notes": (*notes, *report.notes)})
 
 
-def _on_grid(prediction: LabelMap, reference: LabelMap) -> NDArray[np.unsignedinteger]:
+def on_grid_of(prediction: LabelMap, reference: LabelMap) -> NDArray[np.unsignedinteger]:
+    """Give a prediction's labels on a reference's grid, (Z, Y, X), by nearest neighbour.
+
+    Raises
+    ------
+    ScoreError
+        If the two maps share no space.
+    """
     source, target = prediction.geometry, reference.geometry
+    if source.same_grid(target):
+        return prediction.array
     if not (source.overlaps(target) and target.overlaps(source)):
         raise ScoreError(
             f"{prediction.name} and {reference.name} lie in different places and share no space; "

@@ -8,7 +8,7 @@ from pathlib import Path
 from napari_hybridseg.checkpoint import load_checkpoint
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.model_card import Evaluation, ModelCard
-from napari_hybridseg.widgets.state import CheckpointFacts, Choice
+from napari_hybridseg.widgets.facts import CheckpointFacts, Choice
 
 
 def checkpoint_choices(paths: Iterable[Path]) -> tuple[Choice, ...]:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from napari.utils.notifications import show_warning
+from qtpy.QtCore import QTimer
 
 from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.options import SegmentOptions
-from napari_hybridseg.metrics.scores import ScoreReport
 from napari_hybridseg.resources import checkpoints_in, find_checkpoints
+from napari_hybridseg.volume import LabelMap
 from napari_hybridseg.widgets.checkpoint_shelf import checkpoint_choices, read_facts
 from napari_hybridseg.widgets.desk import JobDesk, Order
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import volume_of_layer
 from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
+from napari_hybridseg.widgets.live_result import LiveResult
 from napari_hybridseg.widgets.presets import Quality, quality_of, with_quality
 from napari_hybridseg.widgets.report import make_report
-from napari_hybridseg.widgets.score_watch import ScoreWatch
 from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import (
     Choice,
@@ -27,16 +29,15 @@ from napari_hybridseg.widgets.state import (
     Phase,
     Task,
     VolumeFacts,
-    why_not_score,
     why_not_segment,
 )
-from napari_hybridseg.widgets.tasks import ScoreTask, SegmentTask, results_of
+from napari_hybridseg.widgets.tasks import SegmentTask, results_of
 
 READY = "Ready."
 
 
 class Controller:
-    """Changes the state for volume, checkpoint, segmenting and scoring; views only read it.
+    """Changes the state for volume, checkpoint and segmenting; views only read it.
 
     Parameters
     ----------
@@ -52,19 +53,23 @@ class Controller:
         self._desk = desk
         self._settings = settings
         self._is_closed = False
-        self._book = LayerBook(viewer, self._follow_layers)
-        self._watch = ScoreWatch(self._book, self._on_edited)
+        self._keeps_partial = False
+        self._on_result: Callable[[], None] = lambda: None
+        self.book = LayerBook(viewer, self._follow_layers)
         self._restore_choices()
         self._follow_layers()
         settings.preferences.follow_device(self._on_device_preferred)
+
+    def follow_results(self, on_result: Callable[[], None]) -> None:
+        """Have something done when a new result is the label map that is looked at."""
+        self._on_result = on_result
 
     def close(self) -> None:
         """Follow the viewer no longer."""
         if not self._is_closed:
             self._is_closed = True
             self._settings.preferences.unfollow_device(self._on_device_preferred)
-            self._watch.close()
-            self._book.close()
+            self.book.close()
 
     def look_for_devices(self) -> None:
         """Ask the engine what networks can run on; it is warm then for the first run."""
@@ -74,10 +79,10 @@ class Controller:
         """Take another layer as the volume; its reference and result come with it."""
         state = self._state
         state.volume = key
-        layer = self._book.find(key)
+        layer = self.book.find(key)
         state.volume_facts = None if layer is None else self._facts_of(layer)
-        state.reference = self._book.likely_reference(key)
-        results = results_of(self._book, key)
+        state.reference = self.book.likely_reference(key)
+        results = results_of(self.book, key)
         state.label_map = key_of(results[-1]) if results else ""
 
     def choose_checkpoint(self, path: Path) -> None:
@@ -111,58 +116,58 @@ class Controller:
         """Take a preset's options."""
         self.choose_options(with_quality(self._state.options, quality))
 
-    def choose_label_map(self, key: str) -> None:
-        """Take another layer as the label map that is scored."""
-        self._state.label_map = key
+    def compare(self, first: Path, second: Path) -> None:
+        """Segment the volume with two checkpoints; their scores then stand side by side."""
 
-    def choose_reference(self, key: str) -> None:
-        """Take another layer as the reference, and score against it if there is what to score."""
-        self._state.reference = key
-        if not why_not_score(self._state):
-            self.score()
+        def then_second(layer_key: str) -> None:
+            self.choose_checkpoint(second)
+            self.segment(then=lambda key: self._show_beside(key, layer_key))
 
-    def segment(self) -> None:
-        """Start a run."""
+        self.choose_checkpoint(first)
+        self.segment(then=then_second)
+
+    def segment(self, *, then: Callable[[str], None] | None = None) -> None:
+        """Start a run; ``then`` gets the key of the result's layer instead of a scoring."""
         state = self._state
-        layer = self._book.find(state.volume)
+        layer = self.book.find(state.volume)
         if why_not_segment(state) or layer is None or state.checkpoint is None:
             return
         try:
-            task = SegmentTask.prepare(layer, self._book, state.checkpoint, state.options)
+            task = SegmentTask.prepare(layer, self.book, state.checkpoint, state.options)
         except HybridSegError as error:
             self._desk.fail(error)
             return
         size = task.job.volume.geometry.describe()
         self._desk.log.add(f"Segmenting ({size}) with {task.checkpoint}")
+        live = LiveResult(self._viewer, self.book, task, state.checkpoint)
+        self._keeps_partial = False
+
+        def on_done(label_map: LabelMap) -> None:
+            self._show_result(task, label_map, then=then)
+            # napari collects garbage when a layer goes: not in the turn that shows the result;
+            # and Qt holds a bound method weakly, so that 'live' would be gone before its turn
+            QTimer.singleShot(0, lambda: live.end())
+
+        def on_ended() -> None:
+            parts = live.end()
+            if self._keeps_partial and parts is not None:
+                self._show_result(task, parts, is_whole=False)
+
         self._desk.begin(
             Order(
                 Task.SEGMENT,
                 task.job,
                 "Starting the engine",
-                on_done=lambda label_map: self._show_result(task, label_map),
+                on_done=on_done,
+                on_event=live.on_event,
+                on_ended=on_ended,
             )
         )
 
-    def score(self) -> None:
-        """Start a comparison."""
-        state = self._state
-        label_map, reference = self._book.find(state.label_map), self._book.find(state.reference)
-        if why_not_score(state) or label_map is None or reference is None:
-            return
-        try:
-            rules = self._settings.preferences.score_rules
-            task = ScoreTask.prepare(label_map, reference, self._book, rules)
-        except HybridSegError as error:
-            self._desk.fail(error)
-            return
-        self._desk.begin(
-            Order(
-                Task.SCORE,
-                task.job,
-                "Scoring",
-                on_done=lambda report: self._show_score(task, report),
-            )
-        )
+    def stop_and_keep(self) -> None:
+        """Stop the run and keep what is finished."""
+        self._keeps_partial = True
+        self._desk.cancel()
 
     def report(self) -> str:
         """Give the text that 'copy report' copies."""
@@ -189,8 +194,8 @@ class Controller:
     def _follow_layers(self) -> None:
         state = self._state
         known = {choice.key for choice in state.volumes}
-        state.volumes = self._book.volumes()
-        state.label_maps = self._book.label_maps()
+        state.volumes = self.book.volumes()
+        state.label_maps = self.book.label_maps()
         keys = [choice.key for choice in state.volumes]
         fresh = [key for key in keys if key not in known and self._is_opened_file(key)]
         if fresh and not state.phase.is_busy:
@@ -201,16 +206,16 @@ class Controller:
         if state.label_map not in label_maps:
             state.label_map = ""
         if state.reference not in label_maps:
-            state.reference = self._book.likely_reference(state.volume)
+            state.reference = self.book.likely_reference(state.volume)
 
     def _is_opened_file(self, key: str) -> bool:
-        layer = self._book.find(key)
+        layer = self.book.find(key)
         return layer is not None and grid_of_layer(layer).is_known
 
     def _facts_of(self, layer: Any) -> VolumeFacts:
         try:
-            volume = volume_of_layer(layer, self._book.layers)
-            grid = grid_of_layer(layer, self._book.layers)
+            volume = volume_of_layer(layer, self.book.layers)
+            grid = grid_of_layer(layer, self.book.layers)
         except LayerError as error:
             return VolumeFacts(line="", problem=str(error))
         parts = [volume.geometry.describe(), volume.modality]
@@ -223,17 +228,19 @@ class Controller:
             notes=volume.notes,
         )
 
-    def _show_score(self, task: ScoreTask, report: ScoreReport) -> None:
-        self._watch.follow(task.checksums)
-        self._state.score_is_stale = self._watch.is_edited()
-        self._state.score = task.finish(report)
-        self._desk.say(f"Scored {task.label_map_name} against {task.reference_name}.", Phase.DONE)
-
-    def _show_result(self, task: SegmentTask, label_map: Any) -> None:
-        layer = task.show(self._viewer, self._book, label_map)
-        is_gone = self._book.find(task.volume_key) is None
+    def _show_result(
+        self,
+        task: SegmentTask,
+        label_map: LabelMap,
+        *,
+        is_whole: bool = True,
+        then: Callable[[str], None] | None = None,
+    ) -> None:
+        layer = task.show(self._viewer, self.book, label_map, is_whole=is_whole)
+        is_gone = self.book.find(task.volume_key) is None
+        did = "Segmented" if is_whole else "Stopped segmenting"
         self._desk.say(
-            f"Segmented {task.volume_name}: the result is the layer '{layer.name}'"
+            f"{did} {task.volume_name}: the result is the layer '{layer.name}'"
             + (" (its volume was closed meanwhile)." if is_gone else "."),
             Phase.DONE,
         )
@@ -242,10 +249,15 @@ class Controller:
         if self._state.volume == task.volume_key or is_gone:
             self._state.label_map = key_of(layer)
             self._state.score = None
-            self.score()
+            if then is None:
+                self._on_result()
+        if then is not None:
+            then(key_of(layer))
 
-    def _on_edited(self, is_edited: bool) -> None:
-        self._state.score_is_stale = is_edited and self._state.score is not None
+    def _show_beside(self, key: str, rival: str) -> None:
+        self._state.label_map = key
+        self._state.rival = rival
+        self._on_result()
 
     def _offer_devices(self, report: DeviceReport) -> None:
         named = [Choice(name, text) for name, text in report.devices.items()]

@@ -102,6 +102,14 @@ class JobDesk:
             self.say("Cancelling…", Phase.CANCELLING)
             self._runner.cancel()
 
+    def finish(self) -> None:
+        """Ask the job to end with what it has, where it can."""
+        self._runner.finish()
+
+    def pause(self, is_wanted: bool) -> None:
+        """Let the job wait, or go on."""
+        self._runner.pause(is_wanted)
+
     def say(self, message: str, phase: Phase | None = None) -> None:
         """Put a sentence into the status line and the log."""
         self.log.add(message)

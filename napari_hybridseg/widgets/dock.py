@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hybridseg.widgets.checkpoint_section import CheckpointSection
 from napari_hybridseg.widgets.controller import Controller
+from napari_hybridseg.widgets.correct_part import CorrectPart
+from napari_hybridseg.widgets.cost_watch import CostWatch
 from napari_hybridseg.widgets.desk import JobDesk
+from napari_hybridseg.widgets.explain_part import ExplainPart
 from napari_hybridseg.widgets.inputs import Fold, Line
 from napari_hybridseg.widgets.jobs import Engine, JobRunner
 from napari_hybridseg.widgets.preferences import Preferences
 from napari_hybridseg.widgets.report import Log
+from napari_hybridseg.widgets.review_controller import ReviewController
 from napari_hybridseg.widgets.review_section import ReviewSection
 from napari_hybridseg.widgets.segment_section import SegmentSection
 from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import FaceState, Score
 from napari_hybridseg.widgets.status_section import StatusSection
 from napari_hybridseg.widgets.styling import style_sheet
+from napari_hybridseg.widgets.teach_part import TeachPart
 from napari_hybridseg.widgets.volume_section import VolumeSection
 
 if TYPE_CHECKING:
@@ -39,7 +44,14 @@ def start_engine(on_log: Callable[[str], None]) -> Engine:
     return EngineClient(on_log=on_log, environment=Preferences().engine_environment)
 
 
-def close_all(*parts: Controller | JobRunner) -> Callable[[], None]:
+class Closable(Protocol):
+    """What follows the viewer or the engine until it is told not to."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+def close_all(*parts: Closable) -> Callable[[], None]:
     """Give what closes these parts in turn; each may be closed more than once."""
 
     def close() -> None:
@@ -67,6 +79,30 @@ class HybridSegWidget(QWidget):
         self._runner = JobRunner(start_engine, self)
         self.desk = JobDesk(self.state, self._runner, Log())
         self.controller = Controller(viewer, self.state, self.desk, self._settings)
+        self.reviewing = ReviewController(
+            viewer, self.state, self.desk, self._settings, self.controller.book
+        )
+        self.controller.follow_results(self.reviewing.score)
+        book = self.controller.book
+        self.explain = ExplainPart(viewer, self.state, self.desk, book, self._settings)
+        self.teach = TeachPart(
+            self.state,
+            self.desk,
+            self._settings,
+            self.controller.choose_checkpoint,
+            self.controller.compare,
+        )
+        self.costs = CostWatch(self.state, self.desk, book)
+        self.correct = CorrectPart(
+            viewer,
+            self.state,
+            self.teach.state,
+            self.desk,
+            book,
+            self._settings,
+            self.teach.controller.choose_set,
+            self.reviewing.score,
+        )
         self.volume = VolumeSection(self.state)
         self.checkpoint = CheckpointSection(self.state, self._settings)
         self.segment = SegmentSection(self.state)
@@ -90,6 +126,12 @@ class HybridSegWidget(QWidget):
         self.review_fold = self._fold("Review", self.review, is_open=False)
         column.addWidget(self.segment_fold)
         column.addWidget(self.review_fold)
+        self.explain_fold = self._fold("Explain", self.explain.section, is_open=False)
+        self.teach_fold = self._fold("Teach", self.teach.section, is_open=False)
+        self.correct_fold = self._fold("Correct", self.correct.section, is_open=False)
+        column.addWidget(self.explain_fold)
+        column.addWidget(self.correct_fold)
+        column.addWidget(self.teach_fold)
         column.addStretch(1)
         self._scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -117,11 +159,17 @@ class HybridSegWidget(QWidget):
         self.segment.device_chosen.connect(controller.choose_device)
         self.segment.quality_chosen.connect(controller.choose_quality)
         self.segment.options_chosen.connect(controller.choose_options)
-        self.review.label_map_chosen.connect(controller.choose_label_map)
-        self.review.reference_chosen.connect(controller.choose_reference)
+        reviewing = self.reviewing
+        self.review.label_map_chosen.connect(reviewing.choose_label_map)
+        self.review.reference_chosen.connect(reviewing.choose_reference)
+        self.review.rival_chosen.connect(reviewing.choose_rival)
+        self.review.errors_wanted.connect(reviewing.show_errors)
+        self.review.next_worst_wanted.connect(reviewing.visit_next_worst)
+        self.review.table.picked.connect(reviewing.visit)
         self.review.told.connect(self.desk.say)
         self.segment.button.started.connect(controller.segment)
-        self.review.button.started.connect(controller.score)
+        self.segment.stop_and_keep_wanted.connect(controller.stop_and_keep)
+        self.review.button.started.connect(reviewing.score)
         for button in (self.segment.button, self.review.button):
             button.stopped.connect(self.desk.cancel)
         self.state.events.label_map.connect(self._open_review)
@@ -148,7 +196,9 @@ class HybridSegWidget(QWidget):
 
     def _end_with_the_window(self) -> None:
         # bound to no widget: this one is gone when 'destroyed' is told
-        close = self._close = close_all(self.controller, self._runner)
+        close = self._close = close_all(
+            self.correct, self.costs, self.reviewing, self.explain, self.controller, self._runner
+        )
         self.destroyed.connect(lambda: close())
         application = QApplication.instance()
         if application is not None:

@@ -30,6 +30,18 @@ class Engine(Protocol):
         """Stop the running job; from any thread."""
         ...
 
+    def finish(self) -> None:
+        """Ask the running job to end with what it has."""
+        ...
+
+    def pause(self) -> None:
+        """Let the running job wait."""
+        ...
+
+    def go_on(self) -> None:
+        """Let a paused job go on."""
+        ...
+
     def close(self) -> None:
         """End the engine."""
         ...
@@ -119,6 +131,16 @@ class JobRunner(QObject):
             self.cancelled.emit(waiting)
         elif self._worker is not None:
             self._worker.quit()
+
+    def finish(self) -> None:
+        """Ask the job to end with what it has; its result comes then."""
+        if self._engine is not None and self._worker is not None:
+            self._engine.finish()
+
+    def pause(self, is_wanted: bool) -> None:
+        """Let the job wait, or go on."""
+        if self._engine is not None and self._worker is not None:
+            (self._engine.pause if is_wanted else self._engine.go_on)()
 
     def close(self) -> None:
         """Stop everything and end the engine; nothing is reported any more."""

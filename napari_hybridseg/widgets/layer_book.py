@@ -41,7 +41,7 @@ class LayerBook:
         return tuple(
             Choice(key_of(layer), layer.name)
             for layer in reversed(self.layers)
-            if isinstance(layer, Image) and layer.ndim >= 3 and not layer.rgb
+            if isinstance(layer, Image) and layer.ndim >= 3 and not layer.rgb and not is_aid(layer)
         )
 
     def label_maps(self) -> tuple[Choice, ...]:
@@ -49,7 +49,7 @@ class LayerBook:
         return tuple(
             Choice(key_of(layer), layer.name)
             for layer in reversed(self.layers)
-            if isinstance(layer, Labels) and layer.ndim == 3
+            if isinstance(layer, Labels) and layer.ndim == 3 and not is_aid(layer)
         )
 
     def find(self, key: str) -> Any | None:
@@ -75,6 +75,11 @@ class LayerBook:
 
     def _changed(self, event: Any = None) -> None:
         self._on_change()
+
+
+def is_aid(layer: Any) -> bool:
+    """Whether a layer was drawn by this plugin to show something, and is no label map."""
+    return bool(plain_metadata({"metadata": layer.metadata}).get("is_aid"))
 
 
 def _is_result(layer: Any) -> bool:

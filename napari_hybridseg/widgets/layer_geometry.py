@@ -93,6 +93,14 @@ class LayerGrid:
         """Turn a canonical (..., Z, Y, X) array into the layer's order; a view."""
         return self._to_canonical.inverse().apply(array)
 
+    def points_to_layer(self, voxels: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Turn (..., 3) voxels (Z, Y, X) of the canonical grid into places in the layer's array."""
+        return self.shown.index(self.geometry.world(voxels))
+
+    def points_to_canonical(self, places: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Turn (..., 3) places in the layer's array into voxels (Z, Y, X) of the canonical grid."""
+        return self.geometry.index(self.shown.world(places))
+
     @property
     def oblique_degrees(self) -> float:
         """The largest angle between an axis of the grid and the patient's nearest axis."""

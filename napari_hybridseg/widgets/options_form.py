@@ -67,6 +67,14 @@ class OptionsForm(QWidget):
         for name, field in self.fields.items():
             field.show_value(getattr(options, name))
 
+    def show_only(self, names: Collection[str]) -> None:
+        """Show the fields of these names, and hide the others."""
+        layout = self.layout()
+        assert isinstance(layout, QFormLayout)
+        for name, field in self.fields.items():
+            for part in (field.widget, layout.labelForField(field.widget)):
+                part.setVisible(name in names)
+
     def _on_changed(self) -> None:
         chosen = {name: field.value() for name, field in self.fields.items()}
         self._options = self._options.model_validate({**self._options.model_dump(), **chosen})

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hybridseg.atomic import WriteError, write_text
-from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.widgets.inputs import ChoiceBox, Line
 from napari_hybridseg.widgets.run_button import RunButton
 from napari_hybridseg.widgets.score_table import ScoreTable
@@ -32,6 +31,9 @@ class ReviewSection(QWidget):
 
     label_map_chosen = Signal(str)
     reference_chosen = Signal(str)
+    rival_chosen = Signal(str)
+    errors_wanted = Signal(bool)
+    next_worst_wanted = Signal()
     told = Signal(str)
 
     def __init__(self, state: FaceState, settings: Settings, parent: QWidget | None = None) -> None:
@@ -40,22 +42,36 @@ class ReviewSection(QWidget):
         self._settings = settings
         self.label_map = ChoiceBox()
         self.reference = ChoiceBox()
+        self.rival = ChoiceBox()
+        self.rival.setToolTip("A second label map, scored against the same reference.")
         self.hint = Line()
         self.table = ScoreTable()
         self.notes = Line("quiet")
+        self.errors_button = QPushButton("Show errors")
+        self.errors_button.setCheckable(True)
+        self.next_button = QPushButton("Next worst")
         self.copy_button = QPushButton("Copy")
-        self.csv_button = QPushButton("CSV…")
+        self.save_button = QPushButton("Save…")
         help_text = "Compare the label map with the reference: Dice, HD95, volumes."
         self.button = RunButton("Score", help_text, Task.SCORE)
         self._lay_out()
         self.label_map.chosen.connect(self.label_map_chosen)
         self.reference.chosen.connect(self.reference_chosen)
+        self.rival.chosen.connect(self.rival_chosen)
+        self.errors_button.clicked.connect(self.errors_wanted)
+        self.next_button.clicked.connect(self.next_worst_wanted)
         self.copy_button.clicked.connect(self.copy)
-        self.csv_button.clicked.connect(self._ask_for_file)
+        self.save_button.clicked.connect(self._ask_for_file)
         events = state.events
-        for signal in (events.label_maps, events.label_map, events.reference, events.phase):
+        for signal in (
+            events.label_maps,
+            events.label_map,
+            events.reference,
+            events.rival,
+            events.phase,
+        ):
             signal.connect(self.refresh)
-        for signal in (events.score, events.score_is_stale):
+        for signal in (events.score, events.score_is_stale, events.shows_errors):
             signal.connect(self.refresh_scores)
         self.refresh()
         self.refresh_scores()
@@ -68,6 +84,9 @@ class ReviewSection(QWidget):
             box.setEnabled(bool(state.label_maps))
             if not state.label_maps:
                 box.setToolTip("There is no label map yet: segment a volume, or open one.")
+        others = [c for c in state.label_maps if c.key not in (state.label_map, state.reference)]
+        self.rival.show_choices([_NONE, *others], state.rival)
+        self.rival.setEnabled(bool(others))
         reason = why_not_score(state)
         self.button.show_state(state, reason)
         self.hint.show_text("" if state.phase.is_busy else reason)
@@ -76,12 +95,13 @@ class ReviewSection(QWidget):
         """Show the scores."""
         score = self._state.score
         self.table.setVisible(score is not None)
-        self.table.show_report(
-            score.report if score else None, score.scheme if score else LabelScheme()
-        )
+        self.table.show_score(score)
+        self.errors_button.setChecked(self._state.shows_errors)
         for button, purpose in (
+            (self.errors_button, "Show what is too much and what is missing, and the HD95 lines."),
+            (self.next_button, "Go to the largest error of the worst organ, then of the next."),
             (self.copy_button, "Copy the table, to paste it into a spreadsheet."),
-            (self.csv_button, "Save every number as a CSV file."),
+            (self.save_button, "Save every number as a CSV or JSON file."),
         ):
             button.setEnabled(score is not None)
             button.setToolTip(purpose if score else _NO_SCORES)
@@ -90,11 +110,14 @@ class ReviewSection(QWidget):
             return
         lines = [
             f"{score.label_map} against {score.reference}; HD95 by the "
-            f"{score.report.convention} convention.",
+            f"{score.report.convention} convention. Click an organ to go there, again for its "
+            "largest error.",
             *score.report.notes,
         ]
+        if score.rival is not None:
+            lines.insert(1, f"'other' is {score.rival_name}.")
         if self._state.score_is_stale:
-            lines.insert(0, "Edited since; score again to see the change.")
+            lines.insert(0, "Edited since; the scores follow when the engine is free.")
         self.notes.show_text("\n".join(lines), "warning" if self._state.score_is_stale else "quiet")
 
     def copy(self) -> None:
@@ -104,11 +127,13 @@ class ReviewSection(QWidget):
         self.told.emit("The scores are on the clipboard.")
 
     def save(self, path: Path) -> None:
-        """Write every number to a CSV file."""
+        """Write every number to a CSV file, or as JSON where the name ends so."""
         if self._state.score is None:
             return
+        report = self._state.score.report
+        text = report.to_json() if path.suffix.lower() == ".json" else report.to_csv()
         try:  # the dialog has asked already whether a file may be replaced
-            write_text(path, self._state.score.report.to_csv(), overwrite=True)
+            write_text(path, text, overwrite=True)
         except WriteError as error:
             self.told.emit(str(error))
         else:
@@ -116,11 +141,12 @@ class ReviewSection(QWidget):
 
     def _ask_for_file(self) -> None:
         folder = Path(self._settings.folder("scores"))
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the scores", str(folder / "scores.csv"), "CSV (*.csv)"
+        name, kind = QFileDialog.getSaveFileName(
+            self, "Save the scores", str(folder / "scores.csv"), "CSV (*.csv);;JSON (*.json)"
         )
         if name:
-            path = Path(name) if Path(name).suffix else Path(name).with_suffix(".csv")
+            suffix = ".json" if "json" in kind else ".csv"
+            path = Path(name) if Path(name).suffix else Path(name).with_suffix(suffix)
             self._settings.set_folder("scores", path.parent)
             self.save(path)
 
@@ -129,9 +155,12 @@ class ReviewSection(QWidget):
         choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         choices.addRow("Label map", self.label_map)
         choices.addRow("Reference", self.reference)
+        choices.addRow("Compare with", self.rival)
         bottom = QHBoxLayout()
+        bottom.addWidget(self.errors_button)
+        bottom.addWidget(self.next_button)
         bottom.addWidget(self.copy_button)
-        bottom.addWidget(self.csv_button)
+        bottom.addWidget(self.save_button)
         bottom.addStretch(1)
         bottom.addWidget(self.button)
         layout = QVBoxLayout(self)

@@ -1,16 +1,20 @@
-"""Scores as a table: an organ a row, the mean always at the end."""
+"""Scores as a table: an organ a row, the mean always at the end.
+
+Where the label map was edited since the network made it, a column says what that changed; where
+two label maps are compared with one reference, the other one's scores stand beside.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QSizePolicy, QTableView, QWidget
 
-from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics.scores import OrganScore, ScoreReport
+from napari_hybridseg.widgets.state import Score
 
 NOTHING = "–"
 _VISIBLE_ROWS = 14
@@ -27,7 +31,11 @@ class Column(NamedTuple):
     signed: bool = False
 
 
-COLUMNS = (
+def _no_mean(report: ScoreReport) -> None:
+    """Leave the mean's cell empty."""
+
+
+_BASE = (
     Column("Organ", "", lambda o: o.name, lambda r: "mean"),
     Column(
         "Dice",
@@ -43,17 +51,68 @@ COLUMNS = (
         lambda o: o.hd95_mm,
         lambda r: r.mean_hd95_mm,
     ),
-    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, lambda r: None, digits=1),
+    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, _no_mean, digits=1),
     Column(
         "Δ\nmL",
         "Volume in the label map minus volume in the reference.",
         lambda o: o.volume_difference_ml,
-        lambda r: None,
+        _no_mean,
         digits=1,
         signed=True,
     ),
 )
-_DICE = 1
+_DICE, _HD95 = 1, 2
+_WORST = QColor(224, 49, 49, 90)
+
+
+def columns_of(score: Score | None) -> tuple[Column, ...]:
+    """Give the columns that a score calls for."""
+    columns = list(_BASE)
+    if score is not None and score.first is not None:
+        columns.insert(_DICE + 1, _change_column(score.first))
+    if score is not None and score.rival is not None:
+        columns += _rival_columns(score.rival, score.rival_name)
+    return tuple(columns)
+
+
+def _change_column(first: ScoreReport) -> Column:
+    before = {organ.label: organ.dice for organ in first.organs}
+    return Column(
+        "Δ\nDice",
+        "Change of Dice since the network made this label map.",
+        lambda o: _difference(o.dice, before.get(o.label)),
+        lambda r: _difference(r.mean_dice, first.mean_dice),
+        digits=3,
+        signed=True,
+    )
+
+
+def _rival_columns(rival: ScoreReport, name: str) -> list[Column]:
+    other = {organ.label: organ for organ in rival.organs}
+
+    def of(key: str) -> Callable[[OrganScore], Any]:
+        return lambda organ: getattr(other.get(organ.label), key, None)
+
+    return [
+        Column(
+            "other\nDice",
+            f"Dice of '{name}' against the same reference.",
+            of("dice"),
+            lambda r: rival.mean_dice,
+            digits=3,
+        ),
+        Column(
+            "other\nHD95",
+            f"HD95 in millimetres of '{name}' against the same reference "
+            "(convention: {convention}).",
+            of("hd95_mm"),
+            lambda r: rival.mean_hd95_mm,
+        ),
+    ]
+
+
+def _difference(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else now - before
 
 
 class ScoreModel(QAbstractTableModel):
@@ -61,17 +120,30 @@ class ScoreModel(QAbstractTableModel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._report: ScoreReport | None = None
-        self._scheme = LabelScheme()
+        self._score: Score | None = None
         self._organs: list[OrganScore] = []
+        self.columns = columns_of(None)
 
-    def show_report(self, report: ScoreReport | None, scheme: LabelScheme) -> None:
-        """Show a report, in its own order."""
+    @property
+    def _report(self) -> ScoreReport | None:
+        return self._score.report if self._score else None
+
+    def show_score(self, score: Score | None) -> bool:
+        """Show a score, and say whether its organs are the same ones and keep their order."""
+        order = {organ.label: place for place, organ in enumerate(self._organs)}
         self.beginResetModel()
-        self._report = report
-        self._scheme = scheme
-        self._organs = list(report.organs) if report else []
+        self._score = score
+        self.columns = columns_of(score)
+        self._organs = list(score.report.organs) if score else []
+        is_same = {organ.label for organ in self._organs} == set(order)
+        if is_same:
+            self._organs.sort(key=lambda organ: order[organ.label])
         self.endResetModel()
+        return is_same
+
+    def label_of(self, row: int) -> int | None:
+        """Give the label of a row's organ; None for the mean."""
+        return self._organs[row].label if 0 <= row < len(self._organs) else None
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Give the number of organs, and one for the mean."""
@@ -79,11 +151,11 @@ class ScoreModel(QAbstractTableModel):
 
     def columnCount(self, parent: QModelIndex | None = None) -> int:
         """Give the number of columns."""
-        return len(COLUMNS)
+        return len(self.columns)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Give what a cell shows."""
-        if self._report is None:
+        if self._score is None:
             return None
         row, column = index.row(), index.column()
         organ = self._organs[row] if row < len(self._organs) else None
@@ -96,7 +168,9 @@ class ScoreModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and column:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.DecorationRole and column == 0 and organ:
-            return QColor(self._scheme.organ(organ.label).colour)
+            return QColor(self._score.scheme.organ(organ.label).colour)
+        if role == Qt.ItemDataRole.BackgroundRole and organ and self._is_worst(organ, column):
+            return _WORST
         if role == Qt.ItemDataRole.FontRole and organ is None:
             font = QFont()
             font.setBold(True)
@@ -112,15 +186,15 @@ class ScoreModel(QAbstractTableModel):
         if orientation == Qt.Orientation.Vertical:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section].title
+            return self.columns[section].title
         if role == Qt.ItemDataRole.ToolTipRole:
             convention = self._report.convention if self._report else NOTHING
-            return COLUMNS[section].help_text.format(convention=convention)
+            return self.columns[section].help_text.format(convention=convention)
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; cells without a number come last either way."""
-        value = COLUMNS[column].value
+        value = self.columns[column].value
         known = [organ for organ in self._organs if value(organ) is not None]
         unknown = [organ for organ in self._organs if value(organ) is None]
         self.layoutAboutToBeChanged.emit()
@@ -134,19 +208,33 @@ class ScoreModel(QAbstractTableModel):
 
     def texts(self) -> list[list[str]]:
         """Give the table as it stands, titles first."""
-        rows = [[column.title.replace("\n", " ") for column in COLUMNS]]
+        rows = [[column.title.replace("\n", " ") for column in self.columns]]
         for organ in (*self._organs, None) if self._report else ():
-            rows.append([self._text(organ, column) for column in range(len(COLUMNS))])
+            rows.append([self._text(organ, column) for column in range(len(self.columns))])
         return rows
+
+    def _is_worst(self, organ: OrganScore, number: int) -> bool:
+        """Whether this is the lowest Dice or the largest HD95 of several organs."""
+        if number not in (_DICE, self.hd95_column):
+            return False
+        value = self.columns[number].value
+        known = [v for other in self._organs if (v := value(other)) is not None]
+        worst = min if number == _DICE else max
+        return len(set(known)) > 1 and value(organ) == worst(known)
+
+    @property
+    def hd95_column(self) -> int:
+        """Where HD95 stands."""
+        return _HD95 + (self._score is not None and self._score.first is not None)
 
     def _text(self, organ: OrganScore | None, number: int) -> str:
         assert self._report is not None
-        column = COLUMNS[number]
+        column = self.columns[number]
         value = column.value(organ) if organ else column.mean(self._report)
         if organ and number == _DICE and organ.status != "scored":
             return organ.status
         if value is None:
-            return NOTHING if organ or number <= 2 else ""
+            return NOTHING if organ or column.mean is not _no_mean else ""
         if isinstance(value, str):
             return value
         return f"{value:{'+' if column.signed else ''}.{column.digits}f}"
@@ -157,7 +245,7 @@ class ScoreModel(QAbstractTableModel):
         if organ and column == 0:
             return organ.name
         convention = self._report.convention if self._report else NOTHING
-        return COLUMNS[column].help_text.format(convention=convention)
+        return self.columns[column].help_text.format(convention=convention)
 
 
 _STATUS_HELP = {
@@ -168,7 +256,9 @@ _STATUS_HELP = {
 
 
 class ScoreTable(QTableView):
-    """Shows a score; as high as its rows, up to a limit."""
+    """Shows a score; as high as its rows, up to a limit. ``picked`` gives a clicked label."""
+
+    picked = Signal(int)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -186,11 +276,12 @@ class ScoreTable(QTableView):
         header.setStretchLastSection(False)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.scores.layoutChanged.connect(self._join_cells)
+        self.clicked.connect(self._on_clicked)
 
-    def show_report(self, report: ScoreReport | None, scheme: LabelScheme) -> None:
-        """Show a report, or nothing."""
-        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.scores.show_report(report, scheme)
+    def show_score(self, score: Score | None) -> None:
+        """Show a score, or nothing."""
+        if not self.scores.show_score(score):
+            self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self._join_cells()
         self.resizeRowsToContents()
         self._share_width()
@@ -201,11 +292,18 @@ class ScoreTable(QTableView):
         super().resizeEvent(event)
         self._share_width()
 
+    def _on_clicked(self, index: QModelIndex) -> None:
+        label = self.scores.label_of(index.row())
+        if label is not None:
+            self.picked.emit(label)
+
     def _share_width(self) -> None:
         """Give the numbers what they need and the names the rest."""
-        for column in range(1, len(COLUMNS)):
+        for column in range(1, len(self.scores.columns)):
             self.setColumnWidth(column, self._width_of(column))
-        rest = self.viewport().width() - sum(map(self.columnWidth, range(1, len(COLUMNS))))
+        rest = self.viewport().width() - sum(
+            map(self.columnWidth, range(1, len(self.scores.columns)))
+        )
         self.setColumnWidth(0, max(rest, self.fontMetrics().averageCharWidth() * 14))
 
     def _width_of(self, column: int) -> int:
@@ -213,7 +311,7 @@ class ScoreTable(QTableView):
         font = self.font()
         font.setBold(True)
         metrics = QFontMetrics(font)
-        texts = COLUMNS[column].title.split("\n")
+        texts = self.scores.columns[column].title.split("\n")
         texts += [row[column] for row in self.scores.texts()[1:] if row[column] not in _STATUS_HELP]
         return max(map(metrics.horizontalAdvance, texts)) + metrics.averageCharWidth() * 2
 
@@ -221,7 +319,7 @@ class ScoreTable(QTableView):
         self.clearSpans()
         for row in range(self.scores.rowCount()):
             if self.scores.is_remark(row):
-                self.setSpan(row, _DICE, 1, 2)
+                self.setSpan(row, _DICE, 1, self.scores.hd95_column - _DICE + 1)
 
     def sizeHint(self) -> QSize:
         """Give a height that shows the rows."""

@@ -24,17 +24,18 @@ class ScoreWatch:
     ----------
     book : LayerBook
     on_change : callable
-        Called with whether the layers were edited, when that may have changed.
+        Called when that may have changed, with whether the layers were edited, and whether it is
+        quiet now: during a stroke it is not.
     """
 
-    def __init__(self, book: LayerBook, on_change: Callable[[bool], None]) -> None:
+    def __init__(self, book: LayerBook, on_change: Callable[[bool, bool], None]) -> None:
         self._book = book
         self._checksums: dict[str, int] = {}
         self._on_change = on_change
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
-        self._timer.timeout.connect(lambda: on_change(self.is_edited()))
+        self._timer.timeout.connect(lambda: on_change(self.is_edited(), True))
 
     def follow(self, checksums: Mapping[str, int]) -> None:
         """Follow other layers, given by their ids, whose voxels had these checksums."""
@@ -64,7 +65,8 @@ class ScoreWatch:
         return [layer for layer in found if layer is not None]
 
     def _on_stroke(self, event: Any = None) -> None:
-        self._on_change(True)
+        self._on_change(True, False)
+        self._timer.start()
 
     def _on_drawn(self, event: Any = None) -> None:
         self._timer.start()

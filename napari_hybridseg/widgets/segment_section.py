@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_hybridseg.widgets.inputs import ChoiceBox, Fold, Line
 from napari_hybridseg.widgets.options_form import OptionsForm
@@ -12,10 +12,12 @@ from napari_hybridseg.widgets.run_button import RunButton
 from napari_hybridseg.widgets.state import (
     Choice,
     FaceState,
+    Phase,
     Task,
     fit_warning,
     why_not_segment,
 )
+from napari_hybridseg.widgets.wording import cost_line
 
 
 class SegmentSection(QWidget):
@@ -24,6 +26,7 @@ class SegmentSection(QWidget):
     device_chosen = Signal(str)
     quality_chosen = Signal(object)
     options_chosen = Signal(object)
+    stop_and_keep_wanted = Signal()
 
     def __init__(self, state: FaceState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -33,10 +36,17 @@ class SegmentSection(QWidget):
         self.more = Fold("More options")
         self.form = OptionsForm(state.options, leave_out=("device",))
         self.more.body.addWidget(self.form)
+        self.cost = Line("quiet")
+        self.cost.setToolTip(
+            "Windows that the network sees, time from two windows of noise, most memory at once."
+        )
         self.warning = Line("warning")
         self.hint = Line()
         self.button = RunButton("Segment", "Name the organs in this volume.", Task.SEGMENT)
+        self.keep_button = QPushButton("Stop and keep")
+        self.keep_button.setToolTip("Stop the run and keep what is finished as a label map.")
         self._lay_out()
+        self.keep_button.clicked.connect(self.stop_and_keep_wanted)
         self.device.chosen.connect(self.device_chosen)
         self.quality.chosen.connect(lambda key: self.quality_chosen.emit(Quality(key)))
         self.form.changed.connect(self.options_chosen)
@@ -45,8 +55,14 @@ class SegmentSection(QWidget):
             signal.connect(self.refresh_options)
         for signal in (events.phase, events.volume_facts, events.checkpoint, events.volume):
             signal.connect(self.refresh_button)
+        events.cost.connect(self.refresh_cost)
         self.refresh_options()
         self.refresh_button()
+
+    def refresh_cost(self, _: object = None) -> None:
+        """Show what a run would cost."""
+        cost = self._state.cost
+        self.cost.show_text(cost_line(cost) if cost is not None else "")
 
     def refresh_options(self) -> None:
         """Show what is chosen."""
@@ -64,6 +80,9 @@ class SegmentSection(QWidget):
         """Show whether a run can start."""
         reason = why_not_segment(self._state)
         self.button.show_state(self._state, reason)
+        state = self._state
+        runs = state.task is Task.SEGMENT and state.phase is Phase.RUNNING
+        self.keep_button.setVisible(runs and state.options.live)
         is_busy = self._state.phase.is_busy
         self.hint.show_text("" if is_busy else reason)
         self.warning.show_text("" if reason else fit_warning(self._state))
@@ -75,10 +94,11 @@ class SegmentSection(QWidget):
         choices.addRow("Quality", self.quality)
         bottom = QHBoxLayout()
         bottom.addStretch(1)
+        bottom.addWidget(self.keep_button)
         bottom.addWidget(self.button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(choices)
-        for widget in (self.more, self.warning, self.hint):
+        for widget in (self.more, self.cost, self.warning, self.hint):
             layout.addWidget(widget)
         layout.addLayout(bottom)

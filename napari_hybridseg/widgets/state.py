@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import NamedTuple
 
 from psygnal import EventedModel
 from pydantic import ConfigDict
 
 from napari_hybridseg.events import Progress
+from napari_hybridseg.inference.estimate import Estimate
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics.scores import ScoreReport
-from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.widgets.facts import CheckpointFacts, Choice, VolumeFacts
 from napari_hybridseg.widgets.presets import Quality
 
 
@@ -38,41 +38,26 @@ class Task(str, Enum):
     NONE = "none"
     SEGMENT = "segment"
     SCORE = "score"
-
-
-class Choice(NamedTuple):
-    """An entry of a list: what it is to the program, and what a person reads."""
-
-    key: str
-    text: str
-
-
-class VolumeFacts(NamedTuple):
-    """What the face says about the chosen volume; ``problem`` says why it cannot be used."""
-
-    line: str
-    channels: int = 1
-    modality: str = ""
-    notes: tuple[str, ...] = ()
-    problem: str = ""
-
-
-class CheckpointFacts(NamedTuple):
-    """What the face says about the chosen checkpoint; ``problem`` says why it cannot be used."""
-
-    path: Path
-    card: ModelCard | None
-    megabytes: float = 0.0
-    problem: str = ""
+    EXPLAIN = "explain"
+    CORRECT = "correct"
+    TEACH = "teach"
 
 
 class Score(NamedTuple):
-    """A finished comparison, the names of the layers that were compared, and the organs."""
+    """A finished comparison.
+
+    ``label_map`` and ``reference`` are the names of the layers that were compared, ``first`` is
+    how the label map scored as the network made it, where it was edited since, and ``rival`` how
+    another label map compares with the same reference.
+    """
 
     report: ScoreReport
     label_map: str
     reference: str
     scheme: LabelScheme
+    first: ScoreReport | None = None
+    rival: ScoreReport | None = None
+    rival_name: str = ""
 
 
 class FaceState(EventedModel):
@@ -90,12 +75,15 @@ class FaceState(EventedModel):
     devices: tuple[Choice, ...] = (Choice("auto", "automatic"), Choice("cpu", "CPU"))
     quality: Quality = Quality.STANDARD
     options: SegmentOptions = SegmentOptions()
+    cost: Estimate | None = None
 
     label_maps: tuple[Choice, ...] = ()
     label_map: str = ""
     reference: str = ""
+    rival: str = ""
     score: Score | None = None
     score_is_stale: bool = False
+    shows_errors: bool = False
 
     phase: Phase = Phase.IDLE
     task: Task = Task.NONE

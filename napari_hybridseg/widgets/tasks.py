@@ -15,6 +15,7 @@ from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics.scores import ScoreReport
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.correct_layers import role_of
 from napari_hybridseg.widgets.dicom_series import SERIES_KEY
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import (
@@ -66,21 +67,23 @@ class SegmentTask:
             origin={key: about[key] for key in (SERIES_KEY,) if key in about},
         )
 
-    def show(self, viewer: Any, book: LayerBook, label_map: LabelMap) -> Any:
-        """Add the result above its volume and give its layer.
+    def show(
+        self, viewer: Any, book: LayerBook, label_map: LabelMap, *, is_whole: bool = True
+    ) -> Any:
+        """Add the result above its volume and give its layer; its name says if it is unfinished.
 
         An earlier result of the same volume and checkpoint makes room, unless someone painted
         in it.
         """
         for layer in results_of(book, self.volume_key):
             made_with = plain_metadata({"metadata": layer.metadata}).get("checkpoint")
-            if made_with == self.checkpoint and is_untouched(layer):
+            if made_with == self.checkpoint and is_untouched(layer) and not role_of(layer):
                 viewer.layers.remove(layer.name)
         data, attributes, _ = result_layer(
             label_map,
             self.grid,
             self.placement,
-            name=f"{self.volume_name} · {self.checkpoint}",
+            name=f"{self.volume_name} · {self.checkpoint}" + ("" if is_whole else " (unfinished)"),
             made_from=self.origin | {"volume": self.volume_key, "checkpoint": self.checkpoint},
         )
         return viewer.add_labels(data, **attributes)
@@ -122,9 +125,10 @@ class ScoreTask:
             reference_name=reference.name,
         )
 
-    def finish(self, report: ScoreReport) -> Score:
-        """Say what was compared with what."""
-        return Score(report, self.label_map_name, self.reference_name, self.job.prediction.scheme)
+    def finish(self, report: ScoreReport, first: ScoreReport | None = None) -> Score:
+        """Say what was compared with what; ``first`` is the report before it was edited."""
+        scheme = self.job.prediction.scheme
+        return Score(report, self.label_map_name, self.reference_name, scheme, first)
 
 
 def results_of(book: LayerBook, volume_key: str) -> list[Any]:

@@ -11,10 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_hybridseg.checkpoint import load_checkpoint
 from napari_hybridseg.engine import DevicesJob, JobCancelled
-from napari_hybridseg.engine.jobs import DeviceReport, Job, ScoreJob, SegmentJob
+from napari_hybridseg.engine.jobs import (
+    DeviceReport,
+    ErrorsJob,
+    EstimateJob,
+    ExplainJob,
+    Job,
+    RepairJob,
+    ScoreJob,
+    SegmentJob,
+)
 from napari_hybridseg.events import Event, Progress, Result
 from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.inference.estimate import Probe, estimate
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.model_card import ModelCard, WindowDefaults
 from napari_hybridseg.volume import LabelMap, Volume
@@ -48,6 +59,8 @@ class FakeEngine:
         self.notes: tuple[Event, ...] = ()
         self.is_closed = False
         self.on_log: Callable[[str], None] = lambda line: None
+        self.answers: dict[type[Job], Callable[[Job], object]] = {}
+        self.wishes: list[str] = []
         self._cancel = threading.Event()
 
     def run(self, job: Job) -> Iterator[Event]:
@@ -56,6 +69,12 @@ class FakeEngine:
         if isinstance(job, DevicesJob):
             yield Result(
                 DeviceReport(devices={"cpu": "CPU, 2 cores"}, threads=1, torch_version="0")
+            )
+            return
+        if isinstance(job, EstimateJob):
+            probe = Probe(seconds_per_pass=2.0)
+            yield Result(
+                estimate(job.volume, load_checkpoint(job.checkpoint).card, job.options, probe)
             )
             return
         self.jobs.append(job)
@@ -71,11 +90,25 @@ class FakeEngine:
     def cancel(self) -> None:
         self._cancel.set()
 
+    def finish(self) -> None:
+        self.wishes.append("finish")
+        self.gate.set()
+
+    def pause(self) -> None:
+        self.wishes.append("pause")
+
+    def go_on(self) -> None:
+        self.wishes.append("go on")
+
     def close(self) -> None:
         self.is_closed = True
         self._cancel.set()
 
     def _answer(self, job: Job) -> object:
+        if type(job) in self.answers:
+            return self.answers[type(job)](job)
+        if isinstance(job, RepairJob):
+            return _repaired(job)
         if isinstance(job, SegmentJob):
             volume = job.volume
             labels = (volume.array[0] > 0).astype(np.uint8)
@@ -84,7 +117,23 @@ class FakeEngine:
             from napari_hybridseg.metrics import score
 
             return score(job.prediction, job.reference)
+        if isinstance(job, ErrorsJob):
+            from napari_hybridseg.metrics.error_places import find_errors
+
+            return find_errors(job.prediction, job.reference, job.labels, job.convention)
+        if isinstance(job, ExplainJob):
+            from .explanations import explanation_of
+
+            return explanation_of(job)
         raise AssertionError(job)
+
+
+def _repaired(job: RepairJob) -> object:
+    from napari_hybridseg.corrections.assist.jobs import repair_region
+
+    *_, last = repair_region(job, None)
+    assert isinstance(last, Result)
+    return last.value
 
 
 @pytest.fixture
@@ -117,6 +166,14 @@ def settings_of_its_own(
     # napari 0.9 keeps the plugins' preferences beside its own, and in memory
     monkeypatch.setattr(napari.settings, "_CFG_PATH", str(folder / "napari.yaml"), raising=False)
     monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {}, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep a test's autosave out of the user's."""
+    folder = tmp_path / "autosave"
+    monkeypatch.setattr("napari_hybridseg.widgets.correct_part.autosave_folder", lambda: folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)

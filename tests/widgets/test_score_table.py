@@ -5,7 +5,8 @@ from qtpy.QtCore import Qt
 
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import OrganScore, ScoreReport
-from napari_hybridseg.widgets.score_table import COLUMNS, ScoreTable
+from napari_hybridseg.widgets.score_table import ScoreTable
+from napari_hybridseg.widgets.state import Score
 
 DICE, HD95 = 1, 2
 SCHEME = LabelScheme.from_names({1: "liver", 2: "spleen", 3: "aorta", 4: "stomach"})
@@ -38,7 +39,7 @@ def table(qtbot) -> ScoreTable:
     )
     table = ScoreTable()
     qtbot.addWidget(table)
-    table.show_report(report, SCHEME)
+    table.show_score(Score(report, "scan · net", "truth", SCHEME))
     return table
 
 
@@ -71,4 +72,46 @@ def test_organs_carry_their_colour_and_hd95_its_convention(table):
     assert swatch.name() == SCHEME.organ(2).colour
     header = table.scores.headerData(HD95, Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole)
     assert "monai" in header
-    assert all(entry.help_text for entry in COLUMNS[1:])
+    assert all(entry.help_text for entry in table.scores.columns[1:])
+
+
+def test_the_worst_numbers_stand_out(table):
+    def is_marked(row: int, number: int) -> bool:
+        return table.scores.index(row, number).data(Qt.ItemDataRole.BackgroundRole) is not None
+
+    assert [is_marked(row, DICE) for row in range(4)] == [False, False, True, False]
+    assert [is_marked(row, HD95) for row in range(4)] == [True, False, False, False]
+
+
+def test_a_change_and_a_rival_stand_beside(table, qtbot):
+    before = ScoreReport(
+        organs=(organ(1, "scored", 0.8, 12.0), organ(2, "scored", 0.97, 9.0)),
+        convention="monai",
+        tolerance_mm=1,
+    )
+    now = ScoreReport(
+        organs=(organ(1, "scored", 0.9, 10.5), organ(2, "scored", 0.95, 9.25)),
+        convention="monai",
+        tolerance_mm=1,
+    )
+    table.show_score(Score(now, "a", "truth", SCHEME, first=before, rival=before, rival_name="b"))
+    titles, liver, spleen, mean = table.scores.texts()
+    assert titles[2:4] == ["Δ Dice", "HD95 mm"]
+    assert titles[-2:] == ["other Dice", "other HD95"]
+    assert (liver[2], spleen[2], mean[2]) == ("+0.100", "-0.020", "+0.040")
+    assert (liver[-2], liver[-1], mean[-1]) == ("0.800", "12.00", "10.50")
+
+
+def test_an_update_keeps_the_order_that_the_user_chose(table):
+    table.sortByColumn(DICE, Qt.SortOrder.AscendingOrder)
+    order = column(table, 0)
+    table.show_score(table.scores._score)
+    assert column(table, 0) == order
+
+
+def test_a_click_tells_the_organ_and_the_mean_is_none(table, qtbot):
+    with qtbot.waitSignal(table.picked) as picked:
+        table.clicked.emit(table.scores.index(1, 2))
+    assert picked.args == [2]
+    with qtbot.assertNotEmitted(table.picked):
+        table.clicked.emit(table.scores.index(4, 0))

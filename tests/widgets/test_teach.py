@@ -1,0 +1,180 @@
+"""Fine-tuning in the panel, with an engine that obeys the test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from napari_hybridseg.corrections import SetManifest
+from napari_hybridseg.corrections.manifest import ListedCase, manifest_bytes
+from napari_hybridseg.engine.jobs import FineTuneJob, SegmentJob
+from napari_hybridseg.events import Metric
+from napari_hybridseg.finetune import CaseChange, FineTuneReport, OrganChange, ScoreTable
+from napari_hybridseg.widgets.state import Phase
+
+from .test_panel import Panel
+
+
+def table(measured: str, before: float, after: float) -> ScoreTable:
+    organ = OrganChange(
+        label=1,
+        name="liver",
+        dice_before=before,
+        dice_after=after,
+        hd95_before_mm=9.0,
+        hd95_after_mm=4.0,
+    )
+    case = CaseChange(name="case-0001", dice_before=before, dice_after=after)
+    return ScoreTable(measured=measured, data="of a test", organs=(organ,), cases=(case,))
+
+
+@pytest.fixture
+def child(checkpoint_file, card, tmp_path) -> Path:
+    import torch
+
+    from napari_hybridseg.checkpoint import save_checkpoint
+
+    path = tmp_path / "test-unet-tuned.safetensors"
+    update = {"name": "test-unet-tuned"}
+    save_checkpoint(path, {"weight": torch.ones(3)}, card.model_copy(update=update))
+    return path
+
+
+@pytest.fixture
+def panel(
+    make_napari_viewer_proxy, qtbot, engine, tmp_path, checkpoint_file, child, monkeypatch
+) -> Panel:
+    monkeypatch.setattr(
+        "napari_hybridseg.widgets.teach_controller.user_checkpoints_folder",
+        lambda: tmp_path / "new user" / "checkpoints",
+    )
+    panel = Panel(make_napari_viewer_proxy(), qtbot)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    line = ListedCase(name="case-0001", folder="case-0001", manifest_sha256="0" * 64)
+    (folder / "corrections.json").write_bytes(manifest_bytes(SetManifest(cases=(line,))))
+    panel.widget.checkpoint.chosen.emit(checkpoint_file)
+    panel.widget.teach.section.set_chosen.emit(folder)
+    engine.notes = (Metric("loss", 0.9, 25), Metric("Dice", 0.4, 25), Metric("loss", 0.5, 50))
+    engine.answers[FineTuneJob] = lambda job: FineTuneReport(
+        path=child,
+        sha256="1",
+        name="test-unet-tuned",
+        parent=checkpoint_file,
+        parent_sha256="0",
+        strategy="norms",
+        steps=50,
+        minutes=1.5,
+        ending="all steps",
+        cases=table("training cases", 0.5, 0.8),
+        guard=table("guard", 0.9, 0.7),
+        recommended=False,
+        verdict="It is better on the corrections, but 0.200 worse on the guard set.",
+        left_out=("case-0002 holds no numbers.",),
+    )
+    return panel
+
+
+def tune(panel: Panel) -> Any:
+    section = panel.widget.teach.section
+    section.button.click()
+    panel.wait_for(Phase.DONE)
+    return section
+
+
+def test_an_empty_set_says_what_is_missing(panel, tmp_path):
+    section = panel.widget.teach.section
+    assert section.set_line.text() == "set: 1 case"
+    assert section.button.isEnabled()
+    section.set_chosen.emit(tmp_path / "another")
+    assert not section.button.isEnabled()
+    assert "accept a case first" in section.button.toolTip()
+
+
+def test_progress_is_plotted_and_the_change_is_shown(panel, engine, tmp_path):
+    section = panel.widget.teach.section
+    section.strategy.chosen.emit("decoder")
+    section.minutes.setValue(3)
+    engine.gate.clear()
+    section.button.click()
+    panel.wait_until(lambda: "loss 0.500" in section.plot.line.text())
+    assert section.button.text() == "Cancel"
+    assert section.plot.isVisibleTo(section)
+    loss = panel.widget.teach.state.curves["loss"]
+    assert [(point.step, point.value) for point in loss] == [(25, 0.9), (50, 0.5)]
+    engine.gate.set()
+    panel.wait_for(Phase.DONE)
+    job = next(job for job in engine.jobs if isinstance(job, FineTuneJob))
+    assert (job.options.strategy, job.options.minutes) == ("decoder", 3)
+    assert job.source == tmp_path / "set"
+    assert job.out.parent.is_dir()  # a new user has no such folder
+    texts = [section.table.item(row, 0).text() for row in range(section.table.rowCount())]
+    assert texts == [
+        "Measured on the training cases (1 case)",
+        "liver",
+        "mean",
+        "Guard set (1 case)",
+        "liver",
+        "mean",
+    ]
+    assert section.table.item(1, 1).text() == "0.500"
+    assert section.table.item(1, 2).text() == "0.800"
+    assert "worse on the guard set" in section.verdict.text()
+    assert "case-0002" in panel.widget.desk.log.text
+
+
+def test_a_worse_checkpoint_is_not_taken_but_may_be_used_and_rolled_back(
+    panel, child, checkpoint_file
+):
+    section = tune(panel)
+    assert panel.state.checkpoint.path == checkpoint_file
+    assert section.use_button.text() == "Use it anyway"
+    assert not section.back_button.isEnabled()
+    section.use_button.click()
+    assert panel.state.checkpoint.path.resolve() == child.resolve()
+    assert not section.use_button.isEnabled()
+    section.back_button.click()
+    assert panel.state.checkpoint.path.resolve() == checkpoint_file.resolve()
+
+
+def test_parent_and_child_are_compared_on_the_volume(panel, engine, make_volume, child):
+    section = tune(panel)
+    assert not section.compare_button.isEnabled()
+    panel.add(make_volume())
+    section.compare_button.click()
+    panel.wait_until(lambda: len([j for j in engine.jobs if isinstance(j, SegmentJob)]) == 2)
+    panel.wait_until(lambda: len(panel.results) == 2)
+    names = [layer.name for layer in panel.results]
+    assert names == ["scan · test-unet", "scan · test-unet-tuned"]
+    panel.wait_until(lambda: not panel.state.phase.is_busy)
+    assert panel.state.rival == str(panel.viewer.layers[names[0]].unique_id)
+    assert panel.state.label_map == str(panel.viewer.layers[names[1]].unique_id)
+
+
+def test_a_fine_tune_waits_goes_on_and_ends_early(panel, engine):
+    section = panel.widget.teach.section
+    engine.gate.clear()
+    section.button.click()
+    panel.wait_until(lambda: section.pause_button.isVisibleTo(section))
+    section.pause_button.click()
+    assert section.pause_button.text() == "Go on"
+    section.pause_button.click()
+    assert section.pause_button.text() == "Pause"
+    section.finish_button.click()
+    panel.wait_for(Phase.DONE)
+    assert engine.wishes == ["pause", "go on", "finish"]
+    assert not section.finish_button.isVisibleTo(section)
+    assert section.table.rowCount()
+
+
+def test_a_cancelled_fine_tune_leaves_nothing(panel, engine):
+    section = panel.widget.teach.section
+    engine.gate.clear()
+    section.button.click()
+    panel.wait_until(lambda: bool(engine.jobs))
+    section.button.click()
+    panel.wait_for(Phase.IDLE)
+    assert panel.widget.teach.state.report is None
+    assert not section.table.isVisibleTo(section)
