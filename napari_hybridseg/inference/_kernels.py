@@ -15,47 +15,76 @@ _LARGEST = np.float32(3.4028235e38)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_row(total: Any, values: Any, weights: Any) -> None:
-    for x in range(total.size):
-        total[x] += values[x] * weights[x]
+def _add(
+    total: Any, p: Any, count: Any, a: Any, q: Any, weights: Any, r: Any, is_first: Any
+) -> None:
+    """Add a row of one window, or write it where nothing is yet."""
+    for x in range(count):
+        product = a[q + x] * weights[r + x]
+        total[p + x] = product if is_first else total[p + x] + product
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _set_row(total: Any, values: Any, weights: Any) -> None:
-    for x in range(total.size):
-        total[x] = values[x] * weights[x]
+def _add_two(
+    total: Any, p: Any, count: Any, a: Any, qa: Any, ra: Any, b: Any, qb: Any, rb: Any,
+    weights: Any, is_first: Any,
+) -> None:  # fmt: skip
+    """Add a row of two windows that overlap in all of it, first the one and then the other."""
+    for x in range(count):
+        product = a[qa + x] * weights[ra + x]
+        value = product if is_first else total[p + x] + product
+        total[p + x] = value + b[qb + x] * weights[rb + x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _offset(shape: Any, start: Any, k: Any, z: Any, y: Any) -> Any:
+    """Say where a row begins; unsigned, or the loops are not vectorised."""
+    return np.uintp(
+        ((k * shape[-3] + start[0] + z) * shape[-2] + start[1] + y) * shape[-1] + start[2]
+    )
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_weighted(
-    total: Any, logits: Any, importance: Any, here: Any, there: Any, size: Any, is_first: bool
-) -> None:
-    """Add a part of a window's weighted logits to a brick.
+    total: Any, first: Any, second: Any, importance: Any, at_first: Any, at_second: Any,
+    is_first: Any,
+) -> None:  # fmt: skip
+    """Add the weighted logits of one or two windows to a brick.
+
+    Sums are read and written once for both: memory is what this costs.
 
     Parameters
     ----------
     total : float32 ndarray (K, Z, Y, X)
         The brick.
-    logits : float32 ndarray (K, Z, Y, X)
-        The window.
+    first, second : float32 ndarray (K, Z, Y, X)
+        The windows, in the order in which they are added.
     importance : float32 ndarray (Z, Y, X)
-        The weights of the window's voxels.
-    here, there, size : tuple of int
-        Where the part begins in the brick and in the window, and its voxels (Z, Y, X).
+        The weights of a window's voxels.
+    at_first, at_second : int64 ndarray (3, 3)
+        For each window: where its part begins in the brick, where in the window, and its voxels
+        (Z, Y, X). Both parts are equally deep and high; a width of 0 is no window.
     is_first : bool
-        Whether the brick holds nothing yet.
+        Whether the brick holds nothing yet; the first part then fills it.
     """
-    hx, tx, nx = here[2], there[2], size[2]
+    sums, weights = total.reshape(-1), importance.reshape(-1)
+    a, b = first.reshape(-1), second.reshape(-1)
+    width, width_b = np.uintp(at_first[2, 2]), np.uintp(at_second[2, 2])
+    is_same = at_first[0, 2] == at_second[0, 2] and width == width_b
     for k in range(total.shape[0]):
-        for z in range(size[0]):
-            for y in range(size[1]):
-                weights = importance[there[0] + z, there[1] + y, tx : tx + nx]
-                row = total[k, here[0] + z, here[1] + y, hx : hx + nx]
-                values = logits[k, there[0] + z, there[1] + y, tx : tx + nx]
-                if is_first:
-                    _set_row(row, values, weights)
+        for z in range(at_first[2, 0]):
+            for y in range(at_first[2, 1]):
+                p = _offset(total.shape, at_first[0], k, z, y)
+                q = _offset(first.shape, at_first[1], k, z, y)
+                r = _offset(importance.shape, at_first[1], 0, z, y)
+                qb = _offset(second.shape, at_second[1], k, z, y)
+                rb = _offset(importance.shape, at_second[1], 0, z, y)
+                if is_same:
+                    _add_two(sums, p, width, a, q, r, b, qb, rb, weights, is_first)
                 else:
-                    _add_row(row, values, weights)
+                    _add(sums, p, width, a, q, weights, r, is_first)
+                    p = _offset(total.shape, at_second[0], k, z, y)
+                    _add(sums, p, width_b, b, qb, weights, rb, False)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
@@ -20,25 +20,44 @@ from napari_hybridseg.inference.windows import Shape
 
 Channels = NDArray[np.integer[Any]]
 
+# memory that is this much larger than what is asked for is taken as it is
+_ROOM = 1.15
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a window has in common with a brick.
+
+    Attributes
+    ----------
+    values : array
+        The window's logits, (K, Z, Y, X).
+    here, there, size : tuple of int
+        Where the common part begins in the brick and in the window, and its voxels.
+    """
+
+    values: Any
+    here: Shape
+    there: Shape
+    size: Shape
+
 
 @dataclass(frozen=True)
 class Part:
-    """What a window and a brick have in common.
+    """What is added to a brick at once.
 
     Attributes
     ----------
     total : array
         The brick's sums, (K, Z, Y, X).
-    here, there, size : tuple of int
-        Where the part begins in the brick and in the window, and its voxels.
+    shares : tuple of Share
+        Of windows that differ in their place along X alone, in the order of the run.
     is_first : bool
-        Whether it fills a brick that holds nothing yet.
+        Whether the brick holds nothing yet; the first share then fills it.
     """
 
     total: Any
-    here: Shape
-    there: Shape
-    size: Shape
+    shares: tuple[Share, ...]
     is_first: bool
 
 
@@ -60,8 +79,8 @@ class Arithmetic(Protocol):
     def taken(self, logits: Tensor) -> Any:
         """Give a window's logits, (K, Z, Y, X), as float32 of the kind."""
 
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], importance: Any) -> None:
+        """Add windows' weighted logits to bricks."""
 
     def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
         """Give the channel of the largest mean, and whether all means are numbers."""
@@ -90,6 +109,7 @@ class HostArithmetic:
         self._pool = ThreadPoolExecutor(threads, "sums") if threads > 1 else None
         # memory that is new costs more to touch than to add up
         self._spare: list[NDArray[np.float32]] = []
+        self._used = self._most_used = 0
 
     def own(self, array: Any) -> NDArray[np.float32]:
         """Give an array of the kind."""
@@ -98,19 +118,24 @@ class HostArithmetic:
     def empty(self, shape: Sequence[int]) -> NDArray[np.float32]:
         """Make an array that holds anything."""
         size = prod(shape)
-        fitting = [n for n, flat in enumerate(self._spare) if size <= flat.size]
+        fitting = [n for n, flat in enumerate(self._spare) if size <= flat.size <= size * _ROOM]
         if fitting:
-            smallest = min(fitting, key=lambda n: self._spare[n].size)
-            flat = self._spare.pop(smallest)
-        else:
-            flat = np.empty(size, dtype=np.float32)
-        return flat[:size].reshape(shape)
+            flat = self._spare.pop(fitting[-1])
+            self._used += flat.size
+            return flat[:size].reshape(shape)
+        self._used += size
+        self._most_used = max(self._most_used, self._used)
+        # what is spare makes room, so that no more is held than was ever in use at once
+        while self._spare and self._used + sum(f.size for f in self._spare) > self._most_used:
+            del self._spare[0]
+        return np.empty(size, dtype=np.float32).reshape(shape)
 
     def release(self, array: Any) -> None:
         """Keep the memory for the next, if it came from here."""
         flat = array.base
         if isinstance(flat, np.ndarray) and flat.ndim == 1 and flat.dtype == np.float32:
             self._spare.append(flat)
+            self._used -= flat.size
 
     def copy(self, array: Any) -> NDArray[np.float32]:
         """Copy an array of the kind."""
@@ -121,13 +146,23 @@ class HostArithmetic:
         array: NDArray[np.float32] = logits.detach().to("cpu", torch.float32).contiguous().numpy()
         return array
 
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], importance: Any) -> None:
+        """Add windows' weighted logits to bricks."""
 
         def one(part: Part) -> None:
-            _kernels.add_weighted(
-                part.total, logits, importance, part.here, part.there, part.size, part.is_first
-            )
+            is_first = part.is_first
+            for number in range(0, len(part.shares), 2):
+                first, *rest = part.shares[number : number + 2]
+                second = rest[0] if rest else replace(first, size=(*first.size[:2], 0))
+                _kernels.add_weighted(
+                    part.total,
+                    first.values,
+                    second.values,
+                    importance,
+                    *(np.array([s.here, s.there, s.size]) for s in (first, second)),
+                    is_first,
+                )
+                is_first = False
 
         self._each(one, parts)
 
@@ -211,15 +246,19 @@ class DeviceArithmetic:
         return logits.to(self._device, torch.float32)
 
     @torch.inference_mode()
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], importance: Any) -> None:
+        """Add windows' weighted logits to bricks."""
         for part in parts:
-            total = part.total[(slice(None), *_place(part.here, part.size))]
-            there = _place(part.there, part.size)
-            if part.is_first:
-                torch.mul(logits[(slice(None), *there)], importance[there], out=total)
-            else:
-                total.addcmul_(logits[(slice(None), *there)], importance[there])
+            is_first = part.is_first
+            for share in part.shares:
+                total = part.total[(slice(None), *_place(share.here, share.size))]
+                there = _place(share.there, share.size)
+                logits = share.values[(slice(None), *there)]
+                if is_first:
+                    torch.mul(logits, importance[there], out=total)
+                else:
+                    total.addcmul_(logits, importance[there])
+                is_first = False
 
     @torch.inference_mode()
     def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.inference.windows import Index, Shape, WindowGrid
 
-# pieces thinner than these parts of a window cost more in handling than they save in memory
-_THINNEST_SLOW = 8
-_THINNEST_FAST = 4
+# pieces thinner than this part of a window cost more in handling than they save in memory
+_THINNEST = 8
 # below this, the order of the run is MONAI's, and with it the last bit of every sum
 _LITTLE_BYTES = 256 * 2**20
 _BYTES_PER_SUM = 4
@@ -79,13 +78,9 @@ class BrickWall:
     def chunks(self) -> tuple[Chunks, Chunks, Chunks]:
         """The pieces along Z, Y and X."""
         grid = self.grid
-        parts = [_THINNEST_FAST] * 3
-        parts[grid.axes[0]] = _THINNEST_SLOW
         z, y, x = (
-            cut_axis(starts, window, length, max(window // part, 1))
-            for starts, window, length, part in zip(
-                grid.along, grid.window, grid.padded, parts, strict=True
-            )
+            cut_axis(starts, window, length, max(window // _THINNEST, 1))
+            for starts, window, length in zip(grid.along, grid.window, grid.padded, strict=True)
         )
         return z, y, x
 
@@ -98,7 +93,7 @@ class BrickWall:
             ),
             strict=True,
         )
-        return begin, shape  # type: ignore[return-value]
+        return begin, shape
 
     def touched(self, window: Index) -> Iterator[Index]:
         """Give the bricks that a window touches."""
@@ -113,6 +108,11 @@ class BrickWall:
         return product(
             *(range(c.first[p], c.last[p] + 1) for c, p in zip(self.chunks, brick, strict=True))
         )  # type: ignore[return-value]
+
+    def most_in_a_row(self) -> int:
+        """Give the largest number of windows, one after another along X, that share a brick."""
+        x = self.chunks[2]
+        return max(last - first for first, last in zip(x.first, x.last, strict=True)) + 1
 
     def most_voxels(self) -> int:
         """Give the largest number of voxels whose sums are held at once."""
@@ -144,8 +144,8 @@ def lightest_order(grid: WindowGrid, num_classes: int) -> WindowGrid:
     if held(grid) <= _LITTLE_BYTES:
         return grid
     candidates = [
-        replace(grid, axes=axes, ends_together=together)
-        for axes in permutations(range(3))
-        for together in (False, len(grid.along[axes[0]]) > 1)
+        replace(grid, axes=(slow, middle, fast), ends_together=together)
+        for slow, middle, fast in permutations(range(3))
+        for together in (False, len(grid.along[slow]) > 1)
     ]
     return min(candidates, key=held)

@@ -209,15 +209,27 @@ def _onnxruntime_failures() -> tuple[type[Exception], ...]:
 
 
 def _onnx_file(recipe: Recipe) -> bytes:
-    # a failed export prints the network, and stdout belongs to the command line's and worker's JSON
-    torch._C._jit_set_onnx_log_output_stream("stderr")
-    with _quiet(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+    with _quiet(), _no_graph_printed(), torch.no_grad(), tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         try:
             torch.onnx.export(recipe.network, (recipe.example,), file, dynamo=False)
         except (*_FAILURES, ImportError) as error:
             raise EngineError(_one_line(error)) from error
         return file.read_bytes()
+
+
+@contextmanager
+def _no_graph_printed() -> Iterator[None]:
+    """Keep torch from printing the whole network where an export fails.
+
+    It asks whether that is wished by taking a function for its answer, and always finds yes.
+    """
+    original = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *parts: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = original
 
 
 def _traced(recipe: Recipe) -> Any:

@@ -110,7 +110,8 @@ def _peak_bytes(volume: OnGrid, card: ModelCard, options: SegmentOptions, plan: 
     labels = prod(volume.geometry.shape) * label_bytes * 2
     image = prod(plan.working) * card.in_channels * _FLOAT_BYTES
     window = prod(plan.wall.grid.window) * _FLOAT_BYTES
-    batch = window * (card.in_channels + 2 * card.num_classes) * max(options.batch, 1)
+    logits = max(options.batch, 1) + plan.windows_held
+    batch = window * (card.in_channels * max(options.batch, 1) + card.num_classes * logits)
     own = prod(volume.geometry.shape) * card.in_channels * _FLOAT_BYTES
     preparing = own * _COPIES_IN_PREPARING + image
     return max(preparing, image + labels + plan.sums_bytes + batch)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 from napari_hybridseg.geometry import Geometry
@@ -17,6 +18,8 @@ from napari_hybridseg.inference.windows import Shape, window_grid
 from napari_hybridseg.model_card import ModelCard
 
 _BYTES_PER_SUM = 4
+# up to this, memory is spent on fewer passes over the sums
+_ROWS_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ class RunPlan:
     def sums_bytes(self) -> int:
         """The most memory that sums over windows take."""
         return self.wall.most_voxels() * self.num_classes * _BYTES_PER_SUM
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether windows wait for their neighbour along X: if the memory is no matter."""
+        logits = prod(self.wall.grid.window) * self.num_classes * _BYTES_PER_SUM
+        needed = self.sums_bytes + logits * self.wall.most_in_a_row()
+        return self.wall.grid.axes[2] == 2 and needed <= _ROWS_BYTES
+
+    @property
+    def windows_held(self) -> int:
+        """The most windows whose logits are held at once."""
+        return self.wall.most_in_a_row() if self.by_rows else 1
 
 
 def plan_run(
@@ -129,7 +144,7 @@ def on_working_grid(body: Box, box: Box, own: Geometry, working: Geometry) -> tu
         first = covered.start or 0
         low.append(min(max((part.start - first) * m // n, 0), m - 1))
         high.append(min(max(-(-(part.stop - first) * m // n), low[-1] + 1), m))
-    return tuple(low), tuple(high)  # type: ignore[return-value]
+    return tuple(low), tuple(high)
 
 
 def _at_least_a_window(

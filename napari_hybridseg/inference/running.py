@@ -79,7 +79,8 @@ class WindowRun:
         grid = plan.wall.grid
         arithmetic = arithmetic or self._first_choice()
         importance = importance_map(grid.window, plan.importance)
-        self._sums = BrickAccumulator(plan.wall, importance, plan.num_classes, arithmetic)
+        by_rows = plan.by_rows and isinstance(arithmetic, HostArithmetic)
+        self._sums = BrickAccumulator(plan.wall, importance, plan.num_classes, arithmetic, by_rows)
         self._finisher = LabelFinisher(grid.before, plan.inside, tables, values, arithmetic)
         self._passes = Passes(backend, card, plan.mirror_axes, batch, self._move_to_host)
         self._same: dict[bytes | None, Tensor] = {}
@@ -95,20 +96,27 @@ class WindowRun:
         done = 0
         while done < len(indices):
             some = indices[done : done + self._passes.batch]
-            for step, logits in enumerate(self._logits(image, some), 1):
-                if logits is not None:
-                    break
-                yield _progress(done * passes + step * len(some), total, began)
-            assert logits is not None
-            for index, one in zip(some, logits, strict=True):
-                self._on_host_if_full(partial(self._sums.add, index, one))
-                for brick in self._on_host_if_full(partial(self._sums.completed, index)):
-                    box = self._on_host_if_full(partial(self._finisher.take, brick))
-                    self._sums.release(brick)
-                    yield box
-                    yield from rows.count(brick, box)
+            answers: list[Tensor] | None = None
+            for step, answers in enumerate(self._logits(image, some), 1):
+                if answers is None:
+                    yield _progress(done * passes + step * len(some), total, began)
+            assert answers is not None
+            for index in some:
+                # taken out, so that their memory is free when the network runs again
+                yield from self._added(index, answers.pop(0), rows)
             done += len(some)
             yield _progress(done * passes, total, began)
+
+    def _added(
+        self, index: Index, logits: Tensor, rows: _RowCounter
+    ) -> Iterator[LabelBox | RowsDone]:
+        """Add a window, and give the labels that are final with it."""
+        for brick in self._on_host_if_full(partial(self._sums.complete, index, logits)):
+            box = self._on_host_if_full(partial(self._finisher.take, brick))
+            self._sums.release(brick)
+            yield box
+            yield from rows.count(brick, box)
+        self._on_host_if_full(partial(self._sums.keep, index))
 
     def close(self) -> None:
         """Let go of threads and memory."""

@@ -76,14 +76,14 @@ def streamed(
         if number == move_after:
             sums.move_to(HostArithmetic(1))
             finisher.move_to(sums.arithmetic)
-        sums.add(index, windows[index])
-        for brick in sums.completed(index):
+        for brick in sums.complete(index, windows[index]):
             box = finisher.take(brick)
             sums.release(brick)
             place = tuple(slice(s, s + n) for s, n in zip(box.start, box.labels.shape, strict=True))
             assert labels[place].shape == box.labels.shape
             assert (labels[place] == EMPTY).all(), "a voxel was given twice"
             labels[place] = box.labels
+        sums.keep(index)
     assert not sums.held, "something is still held"
     assert not finisher.held
     return labels
