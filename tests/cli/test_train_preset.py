@@ -23,3 +23,11 @@ def test_architecture_chooses_among_presets_of_a_name():
     assert _read_options(None, "bcv", architecture="cotr-star").architecture == "cotr-star"
     with pytest.raises(PresetError, match="choose one of: medformer-3d-bcv, cotr-bcv"):
         _read_options(None, "bcv", **NOTHING)
+
+
+def test_backbone_weights_are_an_option_like_any_other():
+    options = _read_options(
+        None, "isic2017", architecture=None, backbone_weights=["resnet34.pth", "hf://timm/deit"]
+    )
+    assert options.architecture == "transfuse-s"
+    assert options.backbone_weights == ("resnet34.pth", "hf://timm/deit")
