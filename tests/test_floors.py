@@ -30,6 +30,7 @@ LIGHT = (
     "engine.client",
     "engine.jobs",
     "cli",
+    "corrections.assist.reports",
 )
 HEAVY = ("torch", "monai", "numba", "lightning_fabric", "skimage")
 FACES = ("napari", "qtpy", "superqt", "magicgui", "vispy", "slicer", "qt")

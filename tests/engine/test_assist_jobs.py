@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from helpers import ORGANS, random_volume, tiny_checkpoint
 
-from napari_hybridseg.corrections.assist.jobs import TeachReport
 from napari_hybridseg.corrections.assist.options import TeachOptions
-from napari_hybridseg.corrections.assist.ranking import Ranking
+from napari_hybridseg.corrections.assist.reports import Ranking, TeachReport
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.boxes import Change
 from napari_hybridseg.engine import EngineClient, JobFailed

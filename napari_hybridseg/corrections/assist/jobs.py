@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -12,32 +11,14 @@ from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections.assist.options import RepairOptions, TeachOptions
 from napari_hybridseg.corrections.assist.region import RegionPredictor
 from napari_hybridseg.corrections.assist.repair import repair
+from napari_hybridseg.corrections.assist.reports import TeachReport
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.assist.teaching import save_delta, teach
-from napari_hybridseg.corrections.boxes import Box, Change, Labels
+from napari_hybridseg.corrections.boxes import Box, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.events import Event, Progress, Result
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import Volume
-
-
-@dataclass(frozen=True)
-class TeachReport:
-    """What teaching gave.
-
-    Attributes
-    ----------
-    change : Change
-        New labels for the region: one undo step.
-    delta : Path or None
-        The file with the taught change, where it was kept.
-    loss : tuple of float
-        Of the first and of the last step.
-    """
-
-    change: Change
-    delta: Path | None
-    loss: tuple[float, float]
 
 
 class RepairRegion(Protocol):

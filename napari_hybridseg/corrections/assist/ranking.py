@@ -21,6 +21,7 @@ from torch import nn
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections.assist.options import RankOptions
 from napari_hybridseg.corrections.assist.region import RegionPredictor
+from napari_hybridseg.corrections.assist.reports import Ranked, Ranking
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress, Result
@@ -32,39 +33,6 @@ from napari_hybridseg.inference.windows import plan_windows
 from napari_hybridseg.volume import load_volume
 
 _SMALLEST = 1e-6
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """A scan in the order in which to correct them.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    benefit : float
-        Entropy and disagreement; larger is more to learn.
-    entropy : float
-        Nats, summed over the voxels and divided by the organs' expected voxels.
-    disagreement : float
-        Of mirrored copies, likewise; 0 where none was asked.
-    novelty : float
-        From 0 to 1: how unlike the scans before it is.
-    """
-
-    path: Path
-    benefit: float
-    entropy: float
-    disagreement: float
-    novelty: float
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Scans, the one to correct first in front, and a sentence for each that could not be read."""
-
-    scans: tuple[Ranked, ...]
-    failed: tuple[str, ...]
 
 
 def scans_in(folder: Path) -> tuple[Path, ...]:
