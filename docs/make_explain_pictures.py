@@ -60,7 +60,7 @@ PICTURES = (
     Picture("entropy", _MED, "entropy", {}),
     Picture("margin", _MED, "margin", {}),
     Picture("mirror-disagreement", _MED, "mirror-disagreement", {}),
-    Picture("uncertain-regions", _MED, "uncertain-regions", {"threshold": 0.55}),
+    Picture("uncertain-regions", _MED, "uncertain-regions", {}),
     Picture("receptive-field", _MED, "receptive-field", {"point": IN_ANTERIOR}),
     Picture("receptive-field-uxnet", _UX, "receptive-field", {"point": IN_ANTERIOR}),
     Picture("grad-cam", _MED, "grad-cam", {"organ": ANTERIOR}),

@@ -97,7 +97,7 @@ def winning_token(session: Session) -> Run:
         session,
         cells,
         {name: keep},
-        [Layer(place.tokens, stride)],
+        [Layer(place.tokens, stride, _winner)],
         extract,
         stage="Looking at the tokens",
     )
@@ -105,7 +105,6 @@ def winning_token(session: Session) -> Run:
         session,
         cells,
         blended,
-        lambda weights: weights.argmax(dim=0) + 1,
         stride=stride,
         linear=False,
         dtype=smallest_label_type(place.tokens),
@@ -281,6 +280,11 @@ def _attention(output: Tensor, dim: int, head: int | None) -> Tensor:
 
 def _pooling(output: Tensor) -> Tensor:
     return summing_to_one(output, -1)[0].T
+
+
+def _winner(weights: Tensor) -> Tensor:
+    # 16 bits: a label of a token fits, and the map is held in voxels for a few rows
+    return (weights.argmax(dim=0) + 1).to(torch.int16)
 
 
 def _one_head(weights: Tensor, head: int | None) -> Tensor:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 40
 _MOST_NUMBERS = 60
+_NAME_INCHES = 0.13
 
 
 def draw_bars(figure: Figure, bars: Bars) -> None:
@@ -43,7 +44,7 @@ def draw_bars(figure: Figure, bars: Bars) -> None:
         fontsize=7.5,
     )
     axes.set_ylim(top=float(max(bars.values[best], bars.even or 0)) * 1.12 or 1)
-    _name_axis(axes, "x", bars.names)
+    _name_axis(figure, axes, "x", bars.names)
     axes.set_xlim(-0.7, len(bars.values) - 0.3)
     axes.set_xlabel(bars.name_title, fontsize=9)
     axes.set_ylabel(_wrapped(bars.unit, 45), fontsize=9)
@@ -53,22 +54,26 @@ def draw_bars(figure: Figure, bars: Bars) -> None:
     figure.text(0.01, 0.965, bars.title, fontsize=11, va="top")
 
 
-def draw_matrix(figure: Figure, matrix: Matrix) -> None:
-    """Draw a matrix as a picture with a colour bar; few numbers are written out."""
+def draw_matrix(figure: Figure, matrix: Matrix, *, keeps_size: bool = False) -> None:
+    """Draw a matrix as a picture with a colour bar; few numbers are written out.
+
+    The figure takes the size that suits the matrix, unless it ``keeps_size``.
+    """
     rows, columns = matrix.values.shape
-    figure.set_size_inches(*_size(rows, columns, matrix.rows))
+    if not keeps_size:
+        figure.set_size_inches(*_size(rows, columns))
     width, height = figure.get_size_inches()
     left = (0.75 + 0.075 * min(max(map(len, matrix.rows)), 22)) / width
-    names = 0.06 * max(map(len, matrix.columns)) if _is_upright(matrix.columns) else 0.0
-    bottom = (0.85 + min(names, 1.4)) / height
-    axes = figure.add_axes((left, bottom, 0.97 - left - 1.1 / width, 1 - bottom - 0.6 / height))
+    names = 0.048 * max(map(len, matrix.columns)) if _is_upright(matrix.columns) else 0.0
+    bottom = (0.68 + min(names, 1.4)) / height
+    axes = figure.add_axes((left, bottom, 0.97 - left - 1.1 / width, 1 - bottom - 0.5 / height))
     low, high = _range(matrix)
     colours = "RdBu_r" if matrix.scale == "diverging" else "viridis"
     picture = axes.imshow(
         matrix.values, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest"
     )
-    _name_axis(axes, "x", matrix.columns)
-    _name_axis(axes, "y", matrix.rows)
+    _name_axis(figure, axes, "x", matrix.columns)
+    _name_axis(figure, axes, "y", matrix.rows)
     axes.tick_params(labelsize=7.5)
     axes.set_xlabel(matrix.column_title, fontsize=9)
     axes.set_ylabel(matrix.row_title, fontsize=9)
@@ -76,12 +81,13 @@ def draw_matrix(figure: Figure, matrix: Matrix) -> None:
         _write_numbers(axes, matrix, low, high)
     bar = figure.colorbar(picture, cax=figure.add_axes(_beside(axes, width)))
     bar.ax.tick_params(labelsize=7.5)
-    bar.set_label(_wrapped(matrix.unit, 45), fontsize=8.5)
+    tall = axes.get_position().height * height
+    bar.set_label(_wrapped(matrix.unit, max(int(tall * 15), 12)), fontsize=8.5)
     title = _wrapped(matrix.title, int(width * 12.5))
     figure.text(0.01, 1 - 0.08 / height, title, fontsize=10, va="top")
 
 
-def _size(rows: int, columns: int, names: Sequence[str]) -> tuple[float, float]:
+def _size(rows: int, columns: int) -> tuple[float, float]:
     width = float(np.clip(columns * 0.28 + 3.4, 7.4, 11))
     return width, float(np.clip(rows * 0.2 + 2.0, 4.0, 9.0))
 
@@ -116,9 +122,12 @@ def _write_numbers(axes: Axes, matrix: Matrix, low: float, high: float) -> None:
         )
 
 
-def _name_axis(axes: Axes, which: str, names: Sequence[str]) -> None:
-    """Name every place, or every few where there are many."""
-    step = -(-len(names) // _MOST_NAMES)
+def _name_axis(figure: Figure, axes: Axes, which: str, names: Sequence[str]) -> None:
+    """Name every place, or every few where there are many or little room."""
+    place, (width, height) = axes.get_position(), figure.get_size_inches()
+    room = place.width * width if which == "x" else place.height * height
+    most = min(_MOST_NAMES, int(room / _NAME_INCHES))
+    step = -(-len(names) // max(most, 1))
     places = range(0, len(names), step)
     shown = [names[place] for place in places]
     if which == "x":

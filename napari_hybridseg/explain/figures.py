@@ -42,6 +42,7 @@ def panel_figure(
     product: Product | None = None,
     *,
     focus_mm: Millimetres | None = None,
+    size_inches: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw one product of an explanation, with numbers and a line that says what it is.
 
@@ -57,6 +58,9 @@ def panel_figure(
         The point, LPS millimetres, that the three planes go through; where none is given, the
         clicked point, or where the map is strongest.
 
+    size_inches : tuple of float, optional
+        Width and height; where none is given, what suits the product.
+
     Returns
     -------
     matplotlib.figure.Figure
@@ -68,9 +72,11 @@ def panel_figure(
         If matplotlib is not installed.
     """
     figure = _new_figure()
+    if size_inches is not None:
+        figure.set_size_inches(*size_inches)
     product = explanation.products[0] if product is None else product
     if isinstance(product, Matrix):
-        draw_matrix(figure, product)
+        draw_matrix(figure, product, keeps_size=size_inches is not None)
     elif isinstance(product, Bars):
         draw_bars(figure, product)
     else:

@@ -14,9 +14,9 @@ from torch import Tensor
 from napari_hybridseg.events import Note, Progress
 from napari_hybridseg.explain.cells import ONE, Cells
 from napari_hybridseg.explain.products import Product, WindowBox
-from napari_hybridseg.explain.rows import CanonicalRows, Reduce
+from napari_hybridseg.explain.rows import CanonicalRows
 from napari_hybridseg.explain.session import Session
-from napari_hybridseg.explain.slabs import Slab
+from napari_hybridseg.explain.slabs import Reduce, Slab
 from napari_hybridseg.inference.windows import Shape
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -176,15 +177,24 @@ def _held(module: nn.Module, takes_input: bool) -> Iterator[list[Tensor]]:
 
 
 def _last_features(session: Session) -> nn.Module:
-    """Find the convolution that turns the last features into classes, by running one window."""
+    """Find the convolution that turns the last features into classes, by running one window.
+
+    Among those that give as many channels as there are classes it is the last to run; one that
+    gives the logits' own size goes before others, and one that only mixes classes comes last.
+    """
     plan = session.cells().voxels
-    called: list[nn.Module] = []
+    called: list[tuple[bool, bool, int, nn.Module]] = []
+
+    def remember(module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        assert isinstance(module, _CONVOLUTIONS)
+        is_full = prod(output.shape[2:]) == prod(plan.window)
+        mixes = module.in_channels == module.out_channels
+        called.append((is_full, not mixes, len(called), module))
+
     handles = [
-        module.register_forward_hook(lambda module, _inputs, _output: called.append(module))
+        module.register_forward_hook(remember)
         for module in session.network.modules()
-        if isinstance(module, _CONVOLUTIONS)
-        and module.out_channels == session.card.num_classes
-        and module.in_channels != module.out_channels
+        if isinstance(module, _CONVOLUTIONS) and module.out_channels == session.card.num_classes
     ]
     try:
         with torch.inference_mode():
@@ -197,7 +207,7 @@ def _last_features(session: Session) -> nn.Module:
             f"{session.card.architecture} has no last convolution to look before; choose another "
             "view."
         )
-    return called[-1]
+    return max(called, key=lambda one: one[:3])[3]
 
 
 def _to_window(session: Session, cam: Tensor, shape: tuple[int, int, int]) -> Tensor:

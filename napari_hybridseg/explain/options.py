@@ -94,6 +94,13 @@ class ExplainOptions(BaseModel):
         title="Smallest region",
         description="Uncertain regions below this volume, in millilitres, are left out.",
     )
+    apart_mm: float = Field(
+        default=10.0,
+        ge=1,
+        title="Split regions",
+        description="An uncertain region longer than this, in millimetres, is split: a part is "
+        "what lies so near to its most uncertain voxel.",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",

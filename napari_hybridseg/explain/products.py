@@ -151,7 +151,7 @@ class SamplingPoints(OnGrid):
 
 @dataclass(frozen=True)
 class UncertainRegion:
-    """A connected region that the network is unsure about.
+    """A region, or a part of a long one, that the network is unsure about.
 
     Attributes
     ----------

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hybridseg.explain.cells import ONE, Windows
-from napari_hybridseg.explain.slabs import Slab
+from napari_hybridseg.explain.slabs import Reduce, Slab
 from napari_hybridseg.inference.preprocess import Prepared
 from napari_hybridseg.inference.windows import Shape
-
-Reduce = Callable[[Tensor], Tensor]
 
 
 class CanonicalRows:
@@ -71,14 +67,17 @@ class CanonicalRows:
 
     def feed(self, slab: Slab) -> None:
         """Take the next slab of cells, and fill the rows that it completes."""
-        low, high, part = self._places[0]
-        first_needed = int(low[self._next]) if self._next < len(low) else None
+        low = self._places[0][0]
         for offset in range(slab.values.shape[1]):
             row = slab.start + offset
-            if first_needed is None or row < first_needed:
-                continue
-            self._planes[row] = self._to_output_plane(slab.values[:, offset])
-        last = slab.start + slab.values.shape[1] - 1
+            if self._next == len(low):
+                return
+            if row >= low[self._next]:
+                self._planes[row] = self._to_output_plane(slab.values[:, offset])
+                self._fill_up_to(row)
+
+    def _fill_up_to(self, last: int) -> None:
+        low, high, part = self._places[0]
         while self._next < len(low) and high[self._next] <= last:
             below, above = int(low[self._next]), int(high[self._next])
             for known in [known for known in self._planes if known < below]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,9 @@ from torch import Tensor
 
 from napari_hybridseg.explain.cells import Windows
 from napari_hybridseg.inference.windows import Shape
+
+# turns the C values of each cell into one: (C, Y, X) to (Y, X)
+Reduce = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,21 @@ class SlabMeans:
     """Weighted means over windows that come with Z slowest; holds one window's depth.
 
     The bare means of any maps, in voxels or in cells: what a segmentation's accumulator does for
-    logits, without its arithmetic.
+    logits, without its arithmetic. With ``reduce`` a slab has one channel, what ``reduce`` makes of
+    the means of its cells: then the means of all channels exist for one row at a time only.
     """
 
-    def __init__(self, windows: Windows, importance: Tensor, channels: int) -> None:
+    def __init__(
+        self,
+        windows: Windows,
+        importance: Tensor,
+        channels: int,
+        reduce: Reduce | None = None,
+    ) -> None:
         shape = (windows.window[0], *windows.padded[1:])
         self._windows = windows
         self._importance = importance
+        self._reduce = reduce
         self._sum = torch.zeros((channels, *shape), device=importance.device)
         self._weight = torch.zeros(shape, device=importance.device)
         self._top = 0
@@ -50,10 +61,18 @@ class SlabMeans:
         yield self._release(self._windows.window[0])
 
     def _release(self, rows: int) -> Slab:
-        slab = Slab(self._top, self._sum[:, :rows] / self._weight[:rows])
+        slab = Slab(self._top, self._means(rows))
+        depth = self._windows.window[0]
         for held in (self._sum, self._weight[None]):
-            kept = held[:, rows:].clone()
-            held[:, : kept.shape[1]] = kept
-            held[:, kept.shape[1] :] = 0
+            # row by row, so that what moves up is never held twice
+            for row in range(rows, depth):
+                held[:, row - rows] = held[:, row]
+            held[:, depth - rows :] = 0
         self._top += rows
         return slab
+
+    def _means(self, rows: int) -> Tensor:
+        if self._reduce is None:
+            return self._sum[:, :rows] / self._weight[:rows]
+        found = [self._reduce(self._sum[:, row] / self._weight[row]) for row in range(rows)]
+        return torch.stack(found)[None]

@@ -14,7 +14,7 @@ from napari_hybridseg.events import Progress
 from napari_hybridseg.explain.capture import Keep, Seen, captured
 from napari_hybridseg.explain.cells import ONE, Cells
 from napari_hybridseg.explain.session import Session
-from napari_hybridseg.explain.slabs import Slab, SlabMeans
+from napari_hybridseg.explain.slabs import Reduce, Slab, SlabMeans
 from napari_hybridseg.inference.windows import Shape
 
 # what a window gives: for each layer (C, *cells of the window)
@@ -23,10 +23,20 @@ Extract = Callable[[Tensor, Seen], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Layer:
-    """One of the maps that are blended: its channels, and voxels to a cell."""
+    """One of the maps that are blended.
+
+    Attributes
+    ----------
+    channels : int
+    stride : tuple of int
+        Voxels to a cell.
+    reduce : callable or None
+        Makes one value of the blended channels of a cell, (C, Y, X) to (Y, X).
+    """
 
     channels: int
     stride: Shape = ONE
+    reduce: Reduce | None = None
 
 
 def stream(
@@ -69,6 +79,7 @@ def stream(
             cells.at(layer.stride),
             cells.importance(layer.stride, session.importance_kind).to(session.device),
             layer.channels,
+            layer.reduce,
         )
         for layer in layers
     ]

@@ -7,19 +7,15 @@ from itertools import combinations
 from math import log
 
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
 from napari_hybridseg.events import Progress
 from napari_hybridseg.explain.capture import Seen
 from napari_hybridseg.explain.findings import Findings, Run, fill
-from napari_hybridseg.explain.products import HeatMap, RegionTable, UncertainRegion
+from napari_hybridseg.explain.products import HeatMap
+from napari_hybridseg.explain.regions import uncertain_regions
 from napari_hybridseg.explain.session import Session
 from napari_hybridseg.explain.streaming import Layer, stream
-from napari_hybridseg.labels import LabelScheme
-from napari_hybridseg.volume import LabelMap, smallest_label_type
-
-_MOST_REGIONS = 65535
 
 
 def entropy(session: Session) -> Run:
@@ -66,10 +62,11 @@ def mirror_disagreement(session: Session) -> Run:
 
 
 def regions_of_doubt(session: Session) -> Run:
-    """Show the connected regions of high entropy, the most uncertain first."""
+    """Show the regions of high entropy, the most uncertain first."""
     heat = yield from _entropy_map(session)
-    threshold = session.options.threshold * _most(session)
-    table, labels = uncertain_regions(heat, threshold, session.options.smallest_ml)
+    options = session.options
+    threshold = options.threshold * _most(session)
+    table, labels = uncertain_regions(heat, threshold, options.smallest_ml, options.apart_mm)
     notes = (
         ()
         if table.regions
@@ -78,64 +75,6 @@ def regions_of_doubt(session: Session) -> Run:
         )
     )
     return Findings((table, heat, labels), facts=_entropy_facts(session, heat), notes=notes)
-
-
-def uncertain_regions(
-    heat: HeatMap, threshold: float, smallest_ml: float = 0.0
-) -> tuple[RegionTable, LabelMap]:
-    """Find the connected regions (26 neighbours) in which a map of entropy is above a threshold.
-
-    Parameters
-    ----------
-    heat : HeatMap
-        Entropy in nats.
-    threshold : float
-        In nats.
-    smallest_ml : float
-        Regions below this volume are left out.
-
-    Returns
-    -------
-    table : RegionTable
-        Ordered by entropy summed over the region, the largest first.
-    labels : LabelMap
-        The regions, numbered in that order.
-    """
-    found, count = ndimage.label(heat.array > threshold, structure=np.ones((3, 3, 3)))
-    places = np.flatnonzero(found)
-    number = found.ravel()[places]
-    doubt = heat.array.ravel()[places].astype(np.float64)
-    size = np.bincount(number, minlength=count + 1) * heat.geometry.voxel_volume_ml
-    total = np.bincount(number, weights=doubt, minlength=count + 1)
-    order = [n for n in np.argsort(-total, kind="stable") if n > 0 and size[n] >= smallest_ml]
-    order = order[:_MOST_REGIONS]
-    index = np.stack(np.unravel_index(places, heat.array.shape), axis=1)
-    centre = [np.bincount(number, weights=doubt * axis, minlength=count + 1) for axis in index.T]
-    by_region = np.lexsort((-doubt, number))
-    first = np.searchsorted(number[by_region], np.arange(count + 1))
-    regions, renumber = [], np.zeros(count + 1, dtype=smallest_label_type(len(order)))
-    for rank, old in enumerate(order, 1):
-        renumber[old] = rank
-        centroid = heat.geometry.world(np.array([axis[old] / total[old] for axis in centre]))
-        peak = heat.geometry.world(index[by_region[first[old]]])
-        regions.append(
-            UncertainRegion(
-                number=rank,
-                centroid_mm=tuple(float(v) for v in centroid),  # type: ignore[arg-type]
-                peak_mm=tuple(float(v) for v in peak),  # type: ignore[arg-type]
-                size_ml=float(size[old]),
-                mean_entropy=float(total[old] * heat.geometry.voxel_volume_ml / size[old]),
-            )
-        )
-    names = {region.number: f"uncertain {region.number}" for region in regions}
-    labels = LabelMap(
-        heat.geometry,
-        heat.source,
-        renumber[found],
-        scheme=LabelScheme.from_names(names, "uncertain regions"),
-        name="uncertain regions",
-    )
-    return RegionTable(tuple(regions), threshold), labels
 
 
 def entropy_of(answer: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,10 +109,25 @@ def test_shares_of_a_voxel_sum_to_one_and_are_those_of_its_cell(
     np.testing.assert_allclose(found.window.high, np.array(ONE_WINDOW) - 0.5, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("order", "angles", "changes"),
+    [
+        (0, (0, 0, 0), {}),
+        (13, (10, 20, 30), {"orientation": "RAS"}),
+        (47, (-25, 5, 140), {"orientation": "as-stored", "spacing": (1.3, 1.7, 1.1)}),
+    ],
+)
 def test_the_winning_token_is_the_largest_of_the_token_maps(
     small: Callable[[str], Checkpoint],
+    order: int,
+    angles: tuple[float, float, float],
+    changes: dict[str, Any],
 ) -> None:
-    volume, checkpoint = noise((11, 22, 19)), small("medformer")
+    """The largest is taken of cells; here it is taken of voxels."""
+    volume = noise((11, 22, 19), order=order, angles=angles)
+    checkpoint = small("medformer")
+    card = checkpoint.card.model_copy(update={"preprocessing": Preprocessing(**changes)})
+    checkpoint = type(checkpoint)(path=checkpoint.path, card=card)
     (labels,) = run(volume, checkpoint, "winning-token", place="down2.0").products
     assert isinstance(labels, LabelMap)
     maps = [
@@ -128,6 +144,8 @@ def test_the_winning_token_is_the_largest_of_the_token_maps(
         for token in range(4)
     ]
     np.testing.assert_array_equal(labels.array, np.argmax(maps, axis=0) + 1)
+    assert labels.array.dtype == np.uint8
+    assert len(labels.present) > 1
     np.testing.assert_allclose(np.sum(maps, axis=0), 1, atol=1e-5)
     assert labels.scheme.names[1] == "token 0"
 
@@ -173,6 +191,16 @@ def test_attention_that_does_not_sum_to_one_is_refused() -> None:
         summing_to_one(good * 1.0001, -1)
     with pytest.raises(ExplainError, match="do not sum to 1"):
         summing_to_one(good * float("nan"), -1)
+
+
+def test_what_rounding_leaves_of_a_long_softmax_is_put_right() -> None:
+    torch.manual_seed(0)
+    long = (4 * torch.randn(1, 65536, 3)).softmax(dim=-2)
+    given = summing_to_one(long * 1.0005, -2)
+    np.testing.assert_allclose(given.double().sum(dim=-2), 1, atol=1e-6)
+    np.testing.assert_allclose(given / long, 1, atol=1e-3)
+    with pytest.raises(ExplainError, match="do not sum to 1"):
+        summing_to_one(long * 1.01, -2)
 
 
 def test_organ_shares_are_those_of_a_plain_count(small: Callable[[str], Checkpoint]) -> None:

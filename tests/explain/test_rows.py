@@ -67,6 +67,51 @@ def test_slabs_are_the_weighted_mean(
     torch.testing.assert_close(joined.double(), total / count, rtol=1e-4, atol=1e-5)
 
 
+@settings(max_examples=20)
+@given(st.tuples(*[st.integers(3, 30)] * 3), STRIDES, st.floats(0, 0.8), st.integers(0, 3))
+def test_slabs_that_are_reduced_are_the_reduced_means(
+    shape: tuple[int, int, int], stride: tuple[int, int, int], overlap: float, seed: int
+) -> None:
+    cells = Cells.laid(shape, (8, 16, 8), overlap, stride)
+    coarse, weight = cells.at(stride), cells.importance(stride, "gaussian")
+    random = torch.Generator().manual_seed(seed)
+    bare = SlabMeans(coarse, weight, 3)
+    reduced = SlabMeans(coarse, weight, 3, lambda values: values.argmax(dim=0))
+    whole, single = [], []
+    for start in coarse.starts:
+        values = torch.randn((3, *coarse.window), generator=random)
+        whole += list(bare.add(start, values))
+        single += list(reduced.add(start, values))
+    whole += list(bare.finish())
+    single += list(reduced.finish())
+    assert [slab.start for slab in single] == [slab.start for slab in whole]
+    for means, found in zip(whole, single, strict=True):
+        assert torch.equal(found.values, means.values.argmax(dim=0, keepdim=True))
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 9), st.booleans(), st.sampled_from([0.6, 1.0, 2.3]))
+def test_rows_do_not_depend_on_how_thick_slabs_are(
+    thickness: int, linear: bool, spacing: float
+) -> None:
+    volume, stride = noise((9, 14, 11)), (2, 4, 4)
+    prepared = prepare(volume, Preprocessing(spacing=(spacing,) * 3))
+    cells = Cells.laid(prepared.working.shape, (8, 16, 16), 0.5, stride)
+    depth = cells.at(stride).padded[0]
+    values = torch.rand((1, *cells.at(stride).padded))
+    arrays = []
+    for step in (depth, thickness):
+        array = np.full(volume.geometry.shape, -1, np.float32)
+        rows = CanonicalRows(
+            prepared, cells.voxels, array, lambda v: v[0], stride=stride, linear=linear
+        )
+        for start in range(0, depth, step):
+            rows.feed(Slab(start, values[:, start : start + step]))
+        arrays.append(array)
+    assert arrays[0].min() >= 0
+    np.testing.assert_array_equal(*arrays)
+
+
 @pytest.mark.parametrize("order", [0, 13, 47])
 @pytest.mark.parametrize("linear", [False, True])
 def test_rows_of_voxels_come_back_to_the_canonical_grid(order: int, linear: bool) -> None:

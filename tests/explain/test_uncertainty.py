@@ -17,7 +17,8 @@ from scipy import ndimage
 
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.explain import HeatMap
-from napari_hybridseg.explain.uncertainty import entropy_of, uncertain_regions
+from napari_hybridseg.explain.regions import uncertain_regions
+from napari_hybridseg.explain.uncertainty import entropy_of
 from napari_hybridseg.inference.preprocess import prepare
 from napari_hybridseg.model_card import Preprocessing
 
@@ -142,6 +143,50 @@ def test_regions_hold_every_voxel_above_the_threshold(array: np.ndarray, thresho
     for region in table.regions:
         z, y, x = np.rint(heat.geometry.index(np.array(region.peak_mm))).astype(int)
         assert labels.array[z, y, x] == region.number
+
+
+@settings(max_examples=40)
+@given(
+    arrays(np.float32, (4, 5, 6), elements=st.floats(0, 1, width=32)),
+    st.floats(0.1, 0.9),
+    st.floats(1, 12),
+)
+def test_parts_stay_near_their_peaks_and_keep_peaks_apart(
+    array: np.ndarray, threshold: float, apart_mm: float
+) -> None:
+    heat = heat_of(array)
+    table, labels = uncertain_regions(heat, threshold, apart_mm=apart_mm)
+    whole, _ = ndimage.label(array > threshold, structure=np.ones((3, 3, 3)))
+    np.testing.assert_array_equal(labels.array > 0, whole > 0)
+    peaks: dict[int, list[np.ndarray]] = {}
+    for region in table.regions:
+        mine = np.argwhere(labels.array == region.number)
+        (component,) = np.unique(whole[tuple(mine.T)])
+        peak = np.array(region.peak_mm)
+        away = np.linalg.norm(heat.geometry.world(mine) - peak, axis=1)
+        assert away.max() <= apart_mm + 1e-6
+        place = tuple(np.rint(heat.geometry.index(peak)).astype(int))
+        assert heat.array[place] == heat.array[tuple(mine.T)].max()
+        for other in peaks.setdefault(int(component), []):
+            assert np.linalg.norm(peak - other) > apart_mm - 1e-6
+        peaks[int(component)].append(peak)
+    assert {int(n) for n in np.unique(whole) if n} == set(peaks)
+
+
+def test_a_rim_is_visited_in_parts() -> None:
+    array = np.zeros((3, 3, 40), np.float32)
+    array[1, 1] = 0.5
+    array[1, 1, [3, 20, 36]] = (0.9, 0.7, 0.8)
+    geometry = grid(array.shape, spacing=(1.0, 1.0, 1.0))
+    heat = HeatMap(geometry, geometry, array, "entropy")
+    assert len(uncertain_regions(heat, 0.3)[0].regions) == 1
+    table, labels = uncertain_regions(heat, 0.3, apart_mm=12)
+    peaks = {round(float(geometry.index(np.array(r.peak_mm))[2])) for r in table.regions}
+    assert peaks == {3, 20, 36}
+    line = labels.array[1, 1].tolist()
+    assert len(set(line)) == 3
+    assert set(line[:16]) == {line[3]}
+    assert set(line[24:]) == {line[36]}
 
 
 def test_a_sure_network_has_no_regions() -> None:

@@ -22,7 +22,7 @@ ROOT = HERE.parents[1]
 EXTENSION = ROOT / "slicer_extension"
 MODULE = EXTENSION / "HybridSeg"
 
-NEED_NOTHING = ("test_extension_rules.py", "test_cmake.py", "test_split.py")
+NEED_NOTHING = ("test_extension_rules.py", "test_cmake.py", "test_split.py", "test_words.py")
 
 
 def _has_slicer_core() -> bool:
@@ -68,6 +68,23 @@ def scene() -> Iterator[Any]:
     slicer.mrmlScene.Clear(0)
     yield slicer.mrmlScene
     slicer.mrmlScene.Clear(0)
+
+
+@pytest.fixture
+def open_module(scene: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Open the module with an engine that behaves as it is told."""
+    from panels import OpenModule
+    from waiting import fake_engine
+
+    opened: list[OpenModule] = []
+
+    def open_(mood: str = "well", **options: Any) -> OpenModule:
+        opened.append(OpenModule(monkeypatch, fake_engine(mood), **options))
+        return opened[-1]
+
+    yield open_
+    for module in opened:
+        module.close()
 
 
 @pytest.fixture(autouse=True)

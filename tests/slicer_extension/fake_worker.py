@@ -1,7 +1,8 @@
 """An engine without networks: speaks the protocol, and misbehaves as it is told.
 
 ``python fake_worker.py MOOD``: well, fails, hangs, hangs-deaf, dies, garbled, half-result,
-silent-end, with-child. The devices job is always answered well.
+silent-end, with-child, patient. The devices job is always answered well; finding errors and
+accepting cases need no network, so the engine's own code does them.
 """
 
 from __future__ import annotations
@@ -17,21 +18,27 @@ import numpy as np
 
 from napari_hybridseg.engine.codec import decode_fields
 from napari_hybridseg.engine.jobs import DeviceReport
+from napari_hybridseg.engine.kinds import JOB_KINDS
 from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
     parse_order,
     reply_for_event,
     reply_line,
 )
 from napari_hybridseg.engine.scratch import ArrayFolder
-from napari_hybridseg.events import Event, Note, Progress, RegionDone, Result
+from napari_hybridseg.engine.warm import Warm
+from napari_hybridseg.events import Event, Metric, Note, Progress, RegionDone, Result
+from napari_hybridseg.finetune import FineTuneReport, OrganChange, ScoreTable
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics.scores import OrganScore, ScoreReport
 from napari_hybridseg.volume import LabelMap, Volume
 
 DEVICES = DeviceReport(devices={"cpu": "CPU (pretended)"}, threads=1, torch_version="0")
+
+REAL = ("errors", "accept")
 
 
 class FakeWorker:
@@ -59,8 +66,33 @@ class FakeWorker:
             say(Result(DEVICES))
         elif request.job == "score":
             say(Result(score(params["prediction"], params["reference"])))
+        elif request.job in REAL:
+            for event in JOB_KINDS[request.job].run(JOB_KINDS[request.job].job(**params), Warm()):
+                say(event)
+        elif request.job == "explain":
+            # imported here: the engine's process has a safe path, without the script's folder
+            sys.path.append(str(Path(__file__).parent))
+            from fake_explain import explanation
+
+            say(Progress("Looking", 1, 2))
+            say(Result(explanation(params["volume"], params["options"])))
+        elif request.job == "fine-tune":
+            self.teach(params, say)
         else:
             self.segment(request, params["volume"], say)
+
+    def teach(self, params: dict[str, Any], say: Any) -> None:
+        """Measure twice; a patient one then waits for what it is told until it is to finish."""
+        for step in (25, 50):
+            say(Metric("Dice", step / 100, step))
+            say(Metric("loss", 25 / step, step))
+        while self.mood == "patient":
+            order = parse_order(sys.stdin.buffer.readline())
+            assert isinstance(order, Steer), order
+            say(Note(f"told to {order.wish}"))
+            if order.wish == "finish":
+                break
+        say(Result(report(params["checkpoint"], params["out"])))
 
     def segment(self, request: Request, volume: Volume, say: Any) -> None:
         say(Progress("Preparing", 0, 1))
@@ -116,6 +148,39 @@ def label_map(volume: Volume) -> LabelMap:
         array=array,
         scheme=LabelScheme.from_names({1: "left part", 2: "right part"}, "fake"),
         name="fake",
+    )
+
+
+def report(checkpoint: Path, out: Path) -> FineTuneReport:
+    """Pretend that a copy of the parent learnt something."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(checkpoint.read_bytes())
+    organ = OrganChange(
+        label=1,
+        name="left part",
+        dice_before=0.7,
+        dice_after=0.9,
+        hd95_before_mm=3.0,
+        hd95_after_mm=None,
+    )
+    table = ScoreTable(
+        measured="training cases", data="1 corrected case", organs=(organ,), cases=()
+    )
+    return FineTuneReport(
+        path=out,
+        sha256="0" * 64,
+        name=out.stem,
+        parent=checkpoint,
+        parent_sha256="1" * 64,
+        strategy="norms",
+        steps=50,
+        minutes=0.1,
+        ending="stopped",
+        cases=table,
+        guard=None,
+        recommended=True,
+        verdict="It got better: 0.700 before, 0.900 after.",
+        left_out=("case-0009 was left out.",),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import HybridSeg
+import numpy as np
+import phantoms
 import qt
 import slicer
 from HybridSegLib.bench.bench import Bench
@@ -79,3 +81,26 @@ class OpenModule:
 
 def segmentations() -> list[Any]:
     return list(slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
+
+
+Open = Callable[..., OpenModule]
+
+
+def bright(matrix: Any = phantoms.OBLIQUE, name: str = "scan") -> Any:
+    """Put a volume into the scene in which the fake engine finds two organs."""
+    array = np.zeros(phantoms.SHAPE, np.int16)
+    array[2:8, 3:9, 2:7] = 100
+    array[5:11, 10:17, 8:14] = 200
+    return phantoms.volume(name, matrix, array)
+
+
+def nodes(kind: str) -> list[Any]:
+    return list(slicer.util.getNodesByClass(kind))
+
+
+def choose(box: Any, key: str) -> None:
+    """Take an entry of a drop-down list, as a person does."""
+    index = box.findData(key)
+    assert index >= 0, key
+    box.setCurrentIndex(index)
+    box.activated.emit(index)

@@ -10,13 +10,18 @@ from typing import Any
 import qt
 import slicer
 
+from HybridSegLib.correcting import Correcting
+from HybridSegLib.editor import SegmentEditor
+from HybridSegLib.explaining import Explaining
 from HybridSegLib.install import InstallError
 from HybridSegLib.log import Log, make_report
 from HybridSegLib.parameters import LABEL_MAP, REFERENCE, SCORES, VOLUME, Parameters
+from HybridSegLib.placing import MarkupsPlacing
+from HybridSegLib.reviewing import Reviewing
 from HybridSegLib.runner import TaskRunner
-from HybridSegLib.seams import Installation
-from HybridSegLib.slices import jump_to
+from HybridSegLib.seams import Editor, Installation, Placing
 from HybridSegLib.state import PanelState, Phase, why_not_score, why_not_segment
+from HybridSegLib.teaching import Teaching
 from HybridSegLib.watch import Watch, changes_of, edits_of
 
 READY = "Ready."
@@ -37,6 +42,10 @@ class Controller:
     installation : Installation
     open_bench : callable
         Gives the ``Bench``; called once the engine is installed, because it imports its package.
+    placing : Placing or None
+        None is Slicer's place mode.
+    editor : Editor or None
+        None is Slicer's Segment Editor.
     """
 
     def __init__(
@@ -45,6 +54,8 @@ class Controller:
         get_parameter_node: Callable[[], Any],
         installation: Installation,
         open_bench: Callable[[], Any],
+        placing: Placing | None = None,
+        editor: Editor | None = None,
     ) -> None:
         self.state = state
         self.log = Log()
@@ -58,6 +69,10 @@ class Controller:
         self._edits = Watch(self._on_edited)
         self._volume_watch = Watch(self.look)
         self._watched_volume: Any = None
+        self.explaining = Explaining(self, placing or MarkupsPlacing())
+        self.correcting = Correcting(self, editor or SegmentEditor())
+        self.teaching = Teaching(self)
+        self.reviewing = Reviewing(self)
         self.take_scene()
 
     def open(self) -> None:
@@ -67,6 +82,7 @@ class Controller:
         elif self.bench is None:
             self.state.update(message=NEEDS_ENGINE)
         self.look()
+        self.correcting.enter()
 
     def install(self) -> None:
         """Ask, and install the engine."""
@@ -90,6 +106,8 @@ class Controller:
         self.parameters = Parameters(self._get_parameter_node())
         self._stop_watching()
         self._choose_first_checkpoint()
+        self.explaining.take_scene()
+        self.reviewing.forget()
         self.look()
         score = self.bench.read_scores(self.parameters.reference(SCORES)) if self.bench else None
         self.state.update(score=score, score_is_stale=False)
@@ -117,13 +135,20 @@ class Controller:
             facts["has_frames"] = self.bench.has_frames(volume)
             options = self.bench.options(parameters.options)
             facts |= {"options": options, "quality": self.bench.quality_of(options)}
-            facts["checkpoint"] = self._checkpoint_facts(parameters.checkpoint)
+            checkpoint = self._checkpoint_facts(parameters.checkpoint)
+            facts |= {"checkpoint": checkpoint, **self.explaining.facts(checkpoint)}
+            facts |= self.teaching.facts()
         self.state.update(**facts)
+        self.correcting.look()
 
     def choose_volume(self, node: Any) -> None:
         """Take another volume."""
+        is_new = node is not self.parameters.reference(VOLUME)
         self.parameters.set_reference(VOLUME, node)
         self.look()
+        if is_new and self.bench is not None:
+            self.explaining.forget_point()
+            self.correcting.count()
 
     def choose_all_frames(self, wanted: bool) -> None:
         """Take every frame of a sequence, or only the one that is shown."""
@@ -132,14 +157,18 @@ class Controller:
 
     def choose_checkpoint(self, path: Path) -> None:
         """Take another checkpoint; one from elsewhere is listed from now on."""
+        self.remember_checkpoint(path)
+        qt.QSettings().setValue(_LAST, str(path.resolve()))
+        self.parameters.checkpoint = str(path.resolve())
+        self.look()
+
+    def remember_checkpoint(self, path: Path) -> None:
+        """List a checkpoint from now on, wherever it is."""
         known = {key for key, _ in self.state.checkpoints}
         if str(path.resolve()) not in known:
             opened = [*self._opened_checkpoints(), str(path.resolve())]
             qt.QSettings().setValue(_OPENED, json.dumps(opened))
             self._list_checkpoints()
-        qt.QSettings().setValue(_LAST, str(path.resolve()))
-        self.parameters.checkpoint = str(path.resolve())
-        self.look()
 
     def choose_options(self, options: Any) -> None:
         """Take other options."""
@@ -178,7 +207,7 @@ class Controller:
                 parameters.reference(VOLUME), state.checkpoint, state.options, all_frames
             )
         except self.bench.Error as error:
-            self.say(str(error), Phase.FAILED)
+            self.fail(error)
             return
         self.log.add(f"Segmenting ({state.volume_facts.line}) with {state.checkpoint.card.name}")
         self.runner.start(task, "Starting the engine")
@@ -191,7 +220,7 @@ class Controller:
         try:
             task = self.bench.score_task(*nodes)
         except self.bench.Error as error:
-            self.say(str(error), Phase.FAILED)
+            self.fail(error)
             return
         self._edits.follow(*map(edits_of, nodes))
         self.runner.start(task, "Scoring")
@@ -200,18 +229,6 @@ class Controller:
         """Stop the job."""
         if self.runner is not None:
             self.runner.cancel()
-
-    def look_at(self, label: int, *, at_error: bool) -> None:
-        """Move the slices to an organ, or to where it is most wrong."""
-        nodes = [self.parameters.reference(role) for role in (LABEL_MAP, REFERENCE)]
-        if None in nodes:
-            self.say("What was compared is not in the scene any more.")
-            return
-        place = self.bench.place_of(*nodes, label, at_error=at_error)
-        if place is None:
-            self.say("Neither map has this organ.")
-            return
-        jump_to(slicer.mrmlScene, place)
 
     def show_table(self) -> None:
         """Show all scores in Slicer's table view."""
@@ -233,6 +250,10 @@ class Controller:
         self.log.add(message)
         self.state.update(message=message, phase=phase or self.state.phase)
 
+    def fail(self, error: Exception) -> None:
+        """Say why something could not be done."""
+        self.say(str(error), Phase.FAILED)
+
     def report(self) -> str:
         """Give the text that 'Copy report' copies."""
         return make_report(self.state, self.log)
@@ -251,6 +272,7 @@ class Controller:
         self._list_checkpoints()
         self.state.update(is_installed=True, message=READY, qualities=self.bench.qualities)
         self.take_scene()
+        self.correcting.open()
         job = self.bench.devices_job()
         self.bench.engine.start(job, self._devices, is_background=True)
 
@@ -277,10 +299,17 @@ class Controller:
         return known if known and str(known.path) == path else self.bench.checkpoint(Path(path))
 
     def _on_finished(self, task: Any) -> None:
-        if task.name == "segment":
+        if task.name in ("segment", "compare"):
             self._show_result(task)
         elif task.name == "score":
             self._keep_scores(task.score)
+            self.reviewing.take(task)
+        elif task.name == "explain":
+            self.explaining.take(task)
+        elif task.name == "accept":
+            self.correcting.take(task)
+        elif task.name == "teach":
+            self.teaching.take(task)
 
     def _show_result(self, task: Any) -> None:
         for note in task.notes:
@@ -307,6 +336,8 @@ class Controller:
 
     def _stop_watching(self) -> None:
         self._edits.stop()
+        self.explaining.close()
+        self.correcting.close()
         self._watch_volume(None)
 
     def _on_edited(self) -> None:

@@ -24,6 +24,16 @@ class Dialogs:
         chosen = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, start, pattern)
         return self._remember(kind, chosen)
 
+    def choose_folder(self, title: str, kind: str) -> Path | None:
+        """Ask for a folder; None if the user wants none."""
+        name = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), title, self._folder(kind)
+        )
+        if not name:
+            return None
+        qt.QSettings().setValue(f"HybridSeg/{kind}Folder", str(name))
+        return Path(name)
+
     def show_text(self, title: str, html: str) -> None:
         """Show a long text; it stays open beside the work."""
         dialog = qt.QDialog(slicer.util.mainWindow())

@@ -7,10 +7,13 @@ from typing import Any
 from HybridSegLib.controller import Controller
 from HybridSegLib.dialogs import Dialogs
 from HybridSegLib.sections.checkpoint import CheckpointSection
+from HybridSegLib.sections.correct import CorrectSection
 from HybridSegLib.sections.engine import EngineSection
+from HybridSegLib.sections.explain import ExplainSection
 from HybridSegLib.sections.review import ReviewSection
 from HybridSegLib.sections.segment import SegmentSection
 from HybridSegLib.sections.status import StatusSection
+from HybridSegLib.sections.teach import TeachSection
 from HybridSegLib.sections.volume import VolumeSection
 
 
@@ -32,6 +35,9 @@ class Panel:
         self.checkpoint = CheckpointSection(ui, controller, dialogs)
         self.segment = SegmentSection(ui, controller)
         self.review = ReviewSection(ui, controller, dialogs)
+        self.explain = ExplainSection(ui, controller, dialogs)
+        self.correct = CorrectSection(ui, controller, dialogs)
+        self.teach = TeachSection(ui, controller, dialogs)
         self.status = StatusSection(ui, controller, dialogs)
         self.sections: tuple[Any, ...] = (
             self.engine,
@@ -39,6 +45,9 @@ class Panel:
             self.checkpoint,
             self.segment,
             self.review,
+            self.explain,
+            self.correct,
+            self.teach,
             self.status,
         )
         controller.state.changed.connect(self.refresh)

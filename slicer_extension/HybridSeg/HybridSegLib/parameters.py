@@ -9,6 +9,9 @@ VOLUME = "Volume"
 LABEL_MAP = "LabelMap"
 REFERENCE = "Reference"
 SCORES = "Scores"
+VOXEL = "ExplainedVoxel"
+CORRECTION = "Correction"
+CHANGES = "Changes"
 
 
 class Parameters:
@@ -51,6 +54,24 @@ class Parameters:
     @options.setter
     def options(self, text: str) -> None:
         self._set("Options", text)
+
+    @property
+    def explain_options(self) -> str:
+        """The options of an explanation as JSON; empty for the defaults."""
+        return str(self.node.GetParameter("ExplainOptions"))
+
+    @explain_options.setter
+    def explain_options(self, text: str) -> None:
+        self._set("ExplainOptions", text)
+
+    @property
+    def teach_options(self) -> str:
+        """The options of a fine-tune as JSON; empty for the defaults."""
+        return str(self.node.GetParameter("TeachOptions"))
+
+    @teach_options.setter
+    def teach_options(self, text: str) -> None:
+        self._set("TeachOptions", text)
 
     @property
     def all_frames(self) -> bool:

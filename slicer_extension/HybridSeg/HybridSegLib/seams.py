@@ -38,8 +38,32 @@ class Engine(Protocol):
         """Stop the running job, if there is one; returns at once."""
         ...
 
+    def steer(self, wish: Any) -> None:
+        """Ask the running job to ``"finish"`` with what it has, to ``"pause"``, to ``"go on"``."""
+        ...
+
     def close(self) -> None:
         """End the engine."""
+        ...
+
+
+class Placing(Protocol):
+    """Lets the user place a point with the next click into a view."""
+
+    def start(self, node: Any) -> None:
+        """Have the next click add a point to a Markups node."""
+        ...
+
+    def stop(self) -> None:
+        """Let clicks be clicks again."""
+        ...
+
+
+class Editor(Protocol):
+    """Where segmentations are painted in."""
+
+    def edit(self, segmentation: Any, volume: Any) -> None:
+        """Take the user there, with a segmentation and the volume that it is painted on."""
         ...
 
 

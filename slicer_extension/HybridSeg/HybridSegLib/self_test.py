@@ -113,8 +113,56 @@ def check_scores() -> None:
     _expect(read_scores(node) == score, "the comparison is read again")
 
 
+def check_explanation() -> None:
+    """Check that a map of an explanation lies on the volume, whatever its grid and transform."""
+    from HybridSegLib.bench.explain_nodes import ExplainNodes
+    from HybridSegLib.bench.points import voxel_at
+    from HybridSegLib.bench.volumes import volume_of
+    from napari_hybridseg.explain import ExplainOptions, Explanation, HeatMap, View
+
+    scan = slicer.util.addVolumeFromArray(example_labels(), ijkToRAS=oblique_matrix(), name="scan")
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(oblique_matrix()))
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    volume = volume_of(scan)
+    heat = HeatMap(
+        volume.geometry, volume.source, volume.array[0].astype(np.float32), "map", "nats"
+    )
+    view = View(name="entropy", title="Entropy", description="", gives="map")
+    shown = Explanation(view, ExplainOptions(), (heat,), provenance="")
+    ExplainNodes(slicer.mrmlScene, scan).show(shown, volume.source)
+    found = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    (node,) = [one for one in found if one is not scan]
+    _expect(np.array_equal(slicer.util.arrayFromVolume(node), example_labels()), "numbers are kept")
+    _expect(voxel_at(scan, world_of_voxel(node, (4, 5, 6))) == (4, 5, 6), "the map is on the scan")
+
+
+def check_correction() -> None:
+    """Check that what is painted is counted against the network's result."""
+    from HybridSegLib.bench.correcting import begin, facts_of
+    from napari_hybridseg.labels import LabelScheme
+
+    labels = example_labels()
+    scan = slicer.util.addVolumeFromArray(labels, ijkToRAS=oblique_matrix(), name="scan")
+    given = slicer.util.addVolumeFromArray(
+        labels, ijkToRAS=oblique_matrix(), nodeClassName="vtkMRMLLabelMapVolumeNode"
+    )
+    node, _ = begin(slicer.mrmlScene, scan, given, LabelScheme())
+    _expect(facts_of(node, scan).edited_voxels == 0, "nothing is edited at first")
+    painted = (labels == 1).astype(np.uint8)
+    painted[0, 0, :3] = 1
+    first = node.GetSegmentation().GetSegmentIDs()[0]
+    slicer.util.updateSegmentBinaryLabelmapFromArray(painted, node, first, scan)
+    _expect(facts_of(node, scan).edited_voxels == 3, "painted voxels are counted")
+
+
 WITHOUT_ENGINE: tuple[Callable[[], None], ...] = (check_parameters, check_places)
-WITH_ENGINE: tuple[Callable[[], None], ...] = (check_segmentation, check_scores)
+WITH_ENGINE: tuple[Callable[[], None], ...] = (
+    check_segmentation,
+    check_scores,
+    check_explanation,
+    check_correction,
+)
 
 
 def run_all(say: Callable[[str], Any]) -> None:

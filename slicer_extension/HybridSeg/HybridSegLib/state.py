@@ -47,11 +47,29 @@ class PanelState:
         self.is_own_reference = False
         self.score: Any = None
         self.score_is_stale = False
+        self.views: tuple[Any, ...] = ()
+        self.explain_options: Any = None
+        self.is_picking = False
+        self.explanation: Any = None
+        self.regions: tuple[Any, ...] = ()
+        self.correction: Any = None
+        self.corrections: Any = None
+        self.teach_options: Any = None
+        self.curves: dict[str, Any] = {}
+        self.is_paused = False
+        self.is_finishing = False
+        self.tuned: Any = None
         self.phase = Phase.IDLE
         self.task = ""
         self.progress: Any = None
         self.progress_line = ""
         self.message = ""
+
+    @property
+    def view(self) -> Any:
+        """The chosen view of the network, or None."""
+        name = self.explain_options.view if self.explain_options else ""
+        return next((view for view in self.views if view.name == name), None)
 
     def update(self, **changes: Any) -> None:
         """Change several values at once.
@@ -103,6 +121,66 @@ def why_not_score(state: PanelState) -> str:
         return "Choose the reference that the label map is compared with."
     if state.is_own_reference:
         return "The label map cannot be its own reference; choose another node."
+    return ""
+
+
+def why_not_explain(state: PanelState) -> str:
+    """Say in one sentence why there is nothing to show yet, or nothing."""
+    if not state.is_installed:
+        return NOT_INSTALLED
+    if state.phase.is_busy:
+        return BUSY
+    if state.volume_facts is None or state.volume_facts.problem:
+        return "Open a volume first."
+    if state.view is None:
+        return "Choose a checkpoint first; what it can show depends on its network."
+    if "point" in state.view.needs and state.explain_options.point is None:
+        return "Click a voxel first: press 'Click a voxel', then click into the picture."
+    if "organ" in state.view.needs and state.explain_options.organ is None:
+        return "Choose the organ."
+    return ""
+
+
+def why_not_correct(state: PanelState) -> str:
+    """Say in one sentence why a correction cannot be begun, or nothing."""
+    if not state.is_installed:
+        return NOT_INSTALLED
+    if state.phase.is_busy:
+        return BUSY
+    if not state.has_volume:
+        return "Load a volume first: drop a file into the window, or take one from Sample Data."
+    if state.volume_facts is None or state.volume_facts.problem:
+        return state.volume_facts.problem if state.volume_facts else "The volume is being read."
+    if state.checkpoint is None or state.checkpoint.card is None:
+        return "Choose a checkpoint first: it says which organs there are."
+    return ""
+
+
+def why_not_accept(state: PanelState) -> str:
+    """Say in one sentence why the case cannot be accepted, or nothing."""
+    if state.phase.is_busy:
+        return BUSY
+    if state.correction is None:
+        return "Press 'Correct' first."
+    if state.corrections is None:
+        return "Choose the set that the case goes into."
+    return str(state.corrections.problem)
+
+
+def why_not_teach(state: PanelState) -> str:
+    """Say in one sentence why a fine-tune cannot start, or nothing."""
+    if not state.is_installed:
+        return NOT_INSTALLED
+    if state.phase.is_busy:
+        return BUSY
+    if state.checkpoint is None or state.checkpoint.card is None:
+        return "Choose the checkpoint that is to learn."
+    if state.corrections is None:
+        return "Choose a correction set, or accept a first case."
+    if state.corrections.problem:
+        return str(state.corrections.problem)
+    if not state.corrections.cases:
+        return "The correction set is empty; accept a case first."
     return ""
 
 

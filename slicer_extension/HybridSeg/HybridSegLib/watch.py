@@ -57,3 +57,8 @@ def changes_of(volume: Any) -> tuple[Any, list[int]]:
         slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
         vtk.vtkCommand.ModifiedEvent,
     ]
+
+
+def placements_of(markups: Any) -> tuple[Any, list[int]]:
+    """Give what is to be followed to hear of a point that was placed, or moved by hand."""
+    return markups, [markups.PointPositionDefinedEvent, markups.PointEndInteractionEvent]

@@ -82,7 +82,7 @@ def install(slicer_home: str = "") -> types.SimpleNamespace:
     logic.SetMRMLScene(scene)
     slicer.mrmlScene = scene
     slicer.app = Application(scene, logic, application, slicer_home)
-    colours = slicer.vtkMRMLColorLogic()
+    colours = slicer.vtkSlicerColorLogic()
     logic.SetModuleLogic("Colors", colours)  # the application logic keeps a raw pointer
     colours.SetMRMLApplicationLogic(logic)
     colours.SetMRMLScene(scene)
@@ -95,6 +95,7 @@ def install(slicer_home: str = "") -> types.SimpleNamespace:
         made.SetMRMLApplicationLogic(logic)
         made.SetMRMLScene(scene)
         setattr(slicer.modules, name, Module(name, made))
+    slicer.modules.colors = Module("colors", colours)
     kinds = mrml_widgets.widgets()
     for name, widget in kinds.items():
         setattr(slicer, name, widget)
@@ -102,10 +103,16 @@ def install(slicer_home: str = "") -> types.SimpleNamespace:
     slicer.util.loadUI = loader.read
     slicer.util.childWidgetVariables = _named_widgets
     slicer.util.mainWindow = lambda: None
+    slicer.util.selectModule = _unexpected
+    slicer.util.getModuleWidget = _unexpected
     scripted.install()
     return types.SimpleNamespace(
         scene=scene, qt=qt, application=application, keep=(colours, loader, bundles)
     )
+
+
+def _unexpected(name: str) -> None:
+    raise AssertionError(f"nobody expected the module {name} to be opened")
 
 
 def _open_bundles(scene: Any) -> tuple[Any, ...]:

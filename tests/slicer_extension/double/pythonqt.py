@@ -151,6 +151,10 @@ class _FileDialog:
     def getSaveFileName(cls, parent: Any, title: str, start: str, pattern: str) -> str:
         return cls.answers.pop(0)
 
+    @classmethod
+    def getExistingDirectory(cls, parent: Any, title: str, folder: str) -> str:
+        return cls.answers.pop(0)
+
 
 class QtModule(types.ModuleType):
     """``qt``: every class of Qt, in one module."""

@@ -11,19 +11,24 @@ from typing import Any
 import slicer
 from pydantic import ValidationError
 
+from HybridSegLib.bench.correct_bench import CorrectBench
 from HybridSegLib.bench.engine_client import EngineClient
+from HybridSegLib.bench.errors import OrganTour, errors_job
+from HybridSegLib.bench.explain_bench import ExplainBench
 from HybridSegLib.bench.frames import frames_of
-from HybridSegLib.bench.places import place_of_organ, place_of_worst_error
-from HybridSegLib.bench.scores import Score, read_scores, show_table, write_scores
-from HybridSegLib.bench.tasks import FramesTask, ScoreTask, SegmentTask
+from HybridSegLib.bench.scores import Score, read_scores, write_scores
+from HybridSegLib.bench.tables import show_table
+from HybridSegLib.bench.tasks import CompareTask, FramesTask, ScoreTask, SegmentTask
+from HybridSegLib.bench.teach_bench import TeachBench
 from HybridSegLib.bench.volumes import facts_of
 from HybridSegLib.seams import Engine
 from napari_hybridseg.atomic import write_text
 from napari_hybridseg.engine.failures import details_for, sentence_for
-from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob
+from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, ErrorsJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Note, Progress
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.metrics.error_places import Errors
 from napari_hybridseg.resources import find_checkpoints
 from napari_hybridseg.widgets.checkpoint_shelf import (
     card_line,
@@ -52,6 +57,9 @@ class Bench:
 
     def __init__(self, engine: Engine | None = None) -> None:
         self.engine: Engine = engine or EngineClient(engine_command())
+        self.explaining = ExplainBench()
+        self.correcting = CorrectBench()
+        self.teaching = TeachBench()
 
     @property
     def qualities(self) -> dict[str, str]:
@@ -119,6 +127,13 @@ class Bench:
         """Prepare a comparison."""
         return ScoreTask(label_map, reference)
 
+    def compare_task(
+        self, volume: Any, paths: Sequence[Path], options: SegmentOptions
+    ) -> CompareTask:
+        """Prepare runs of several checkpoints on a volume."""
+        facts = [read_facts(path) for path in paths]
+        return CompareTask(slicer.mrmlScene, volume, facts, options)
+
     def devices_job(self) -> DevicesJob:
         """Ask what networks can run on."""
         return DevicesJob()
@@ -139,12 +154,13 @@ class Bench:
         """Write every number to a CSV file; the dialog has asked whether it may be replaced."""
         write_text(path, score.report.to_csv(), overwrite=True)
 
-    def place_of(
-        self, label_map: Any, reference: Any, label: int, *, at_error: bool
-    ) -> Sequence[float] | None:
-        """Give the world place (RAS) of an organ, or of its worst error if it has one."""
-        worst = place_of_worst_error(label_map, reference, label) if at_error else None
-        return worst or place_of_organ(label_map, reference, label)
+    def errors_job(self, task: ScoreTask) -> ErrorsJob | None:
+        """Ask where what was compared is wrong; None before there is a score."""
+        return None if task.score is None else errors_job(task.job, task.score.report)
+
+    def organ_tour(self, task: ScoreTask, errors: Errors) -> OrganTour:
+        """Find the organs and their worst errors in the scene."""
+        return OrganTour(task.compared[1], task.job, errors)
 
     def sentence_for(self, error: BaseException) -> str:
         """Say what went wrong in one sentence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,13 @@ from napari_hybridseg.engine.protocol import (
     Cancel,
     Reply,
     Request,
+    Steer,
+    Wish,
     cancel_line,
     event_of_reply,
     parse_reply,
     request_line,
+    steer_line,
 )
 from napari_hybridseg.engine.scratch import Scratch
 from napari_hybridseg.errors import HybridSegError
@@ -132,6 +136,15 @@ class EngineClient:
         elif self._process is not None:
             self._process.say(cancel_line(Cancel(run.id)))
         self._timer.start(_TICK_MS)
+
+    def steer(self, wish: Wish) -> None:
+        """Ask the running job to finish with what it has, to pause, or to go on after that."""
+        run = self._run
+        if run is None or run.writing is not None or self._process is None:
+            return
+        # who waits because it was told to is not silent
+        run.heard = math.inf if wish == "pause" else time.monotonic()
+        self._process.say(steer_line(Steer(run.id, wish)))
 
     def close(self) -> None:
         """End the engine and remove its folder; nobody hears of a job that was running."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import slicer
-import vtk
 from pydantic import BaseModel, ConfigDict
 
+from HybridSegLib.bench.tables import fill_table
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics.scores import ScoreReport
 
@@ -36,11 +34,8 @@ def write_scores(node: Any, score: Score) -> None:
     report = score.report
     rows = report.rows()
     modifying = node.StartModify()
-    node.RemoveAllColumns()
-    node.SetLocked(True)
-    _use_names_as_headers(node)
-    for name in rows[0]:
-        node.AddColumn(_column(name, [row[name] for row in rows]))
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    fill_table(node, columns, texts=_TEXTS)
     node.SetAttribute(_SCORE, score.model_dump_json())
     node.SetDescription(
         f"{score.label_map} against {score.reference}; HD95 by the {report.convention} "
@@ -53,33 +48,3 @@ def read_scores(node: Any) -> Score | None:
     """Give the comparison that a table node was written from; None if it is another table."""
     text = node.GetAttribute(_SCORE) if node is not None else None
     return Score.model_validate_json(text) if text else None
-
-
-def show_table(node: Any) -> None:
-    """Show a table node in Slicer's table view, beside the slices."""
-    layout = slicer.util.getNodesByClass("vtkMRMLLayoutNode")
-    if layout:
-        layout[0].SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
-    selection = slicer.app.applicationLogic().GetSelectionNode()
-    selection.SetActiveTableID(node.GetID())
-    slicer.app.applicationLogic().PropagateTableSelection()
-
-
-def _use_names_as_headers(node: Any) -> None:
-    if hasattr(node, "SetUseColumnTitleAsColumnHeader"):
-        node.SetUseColumnTitleAsColumnHeader(True)
-    else:  # as it was called before Slicer 5.10
-        node.SetUseColumnNameAsColumnHeader(True)
-
-
-def _column(name: str, values: list[Any]) -> Any:
-    if name in _TEXTS:
-        column = vtk.vtkStringArray()
-        for value in values:
-            column.InsertNextValue(value or "")
-    else:
-        column = vtk.vtkDoubleArray()
-        for value in values:
-            column.InsertNextValue(math.nan if value is None else float(value))
-    column.SetName(name)
-    return column

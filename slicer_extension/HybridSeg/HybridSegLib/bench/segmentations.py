@@ -22,6 +22,8 @@ CHECKPOINT = "HybridSeg.Checkpoint"
 CHECKSUM = "HybridSeg.CRC32"
 SCHEME = "HybridSeg.Scheme"
 VOLUME_ROLE = "HybridSegVolume"
+CHECKPOINT_PATH = "HybridSeg.CheckpointPath"
+NETWORK_ROLE = "HybridSegNetwork"
 
 
 def show_label_map(scene: Any, label_map: LabelMap, volume: Any, checkpoint: str) -> Any:

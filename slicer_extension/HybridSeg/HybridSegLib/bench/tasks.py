@@ -14,7 +14,7 @@ from HybridSegLib.bench.frames import Frames
 from HybridSegLib.bench.label_maps import SEGMENTATION, grid_of, label_map_of, own_scheme
 from HybridSegLib.bench.node_geometry import rigid_to_world
 from HybridSegLib.bench.scores import Score
-from HybridSegLib.bench.segmentations import fill_segmentation, show_label_map
+from HybridSegLib.bench.segmentations import CHECKPOINT_PATH, fill_segmentation, show_label_map
 from HybridSegLib.bench.volumes import volume_of
 from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 from napari_hybridseg.events import Event, Progress
@@ -38,11 +38,17 @@ class SegmentTask:
         self.volume = volume
         self._scene = scene
         self._checkpoint = _name_of(checkpoint)
+        self._path = checkpoint.path
         self._shape = described.source.shape
         self._label_map: LabelMap | None = None
         self._jobs = [
             SegmentJob(volume=described, checkpoint=checkpoint.path, options=options),
         ]
+
+    @property
+    def title(self) -> str:
+        """The checkpoint's name."""
+        return self._checkpoint
 
     def next_job(self) -> SegmentJob | None:
         """Give the one job."""
@@ -72,6 +78,7 @@ class SegmentTask:
             )
         self._scene.SaveStateForUndo()
         self.result = show_label_map(self._scene, self._label_map, self.volume, self._checkpoint)
+        self.result.SetAttribute(CHECKPOINT_PATH, str(self._path))
         self.notes = self._label_map.notes
         is_gone = self.volume.GetScene() is None
         return (
@@ -140,6 +147,55 @@ class FramesTask:
         return f"Segmented {len(self._frames)} frames: the result is the sequence '{name}'."
 
 
+class CompareTask:
+    """Two checkpoints on one volume; ``result`` is the second one's segmentation node."""
+
+    name = "compare"
+
+    def __init__(
+        self,
+        scene: Any,
+        volume: Any,
+        checkpoints: Sequence[CheckpointFacts],
+        options: SegmentOptions,
+    ) -> None:
+        self.result: Any = None
+        self.notes: Sequence[str] = ()
+        self.volume = volume
+        self._parts = [SegmentTask(scene, volume, facts, options) for facts in checkpoints]
+        self._begun = 0
+
+    def next_job(self) -> SegmentJob | None:
+        """Give the next checkpoint's job."""
+        if self._begun == len(self._parts):
+            return None
+        self._begun += 1
+        return self._parts[self._begun - 1].next_job()
+
+    def hear(self, event: Event) -> Event:
+        """Say of which checkpoint an event is."""
+        if isinstance(event, Progress):
+            return replace(event, stage=f"{self._parts[self._begun - 1].title}: {event.stage}")
+        return event
+
+    def take(self, value: LabelMap) -> None:
+        """Take a label map."""
+        self._parts[self._begun - 1].take(value)
+
+    def finish(self) -> str:
+        """Put both segmentations into the scene; the first one as outlines."""
+        for part in self._parts:
+            part.finish()
+        self.result = self._parts[-1].result
+        first = self._parts[0].result.GetDisplayNode()
+        first.SetVisibility2DFill(False)
+        names = " and ".join(part.title for part in self._parts)
+        return (
+            f"Segmented {self.volume.GetName()} with {names}; the first is drawn as outlines. "
+            "Choose either under Review to score it."
+        )
+
+
 class ScoreTask:
     """One comparison of two segmentations or label maps; ``score`` is there in the end."""
 
@@ -151,7 +207,8 @@ class ScoreTask:
         with grid_of(reference) as grid:
             prediction, truth = compared_maps(label_map, reference, grid)
         self._scheme = prediction.scheme
-        self._jobs = [ScoreJob(prediction=prediction, reference=truth)]
+        self.job = ScoreJob(prediction=prediction, reference=truth)
+        self._jobs = [self.job]
 
     def next_job(self) -> ScoreJob | None:
         """Give the one job."""

@@ -97,7 +97,9 @@ class _Number:
         self._is_whole = about["type"] == "integer"
         self.widget = qt.QSpinBox() if self._is_whole else qt.QDoubleSpinBox()
         step = 1 if self._is_whole else 0.05
-        low = about.get("minimum", 0)
+        low = about.get("minimum", about.get("exclusiveMinimum", 0))
+        if "exclusiveMinimum" in about:
+            low += step
         high = about.get("maximum", about.get("exclusiveMaximum", low + 1024))
         if "exclusiveMaximum" in about:
             high -= step

@@ -23,7 +23,7 @@ class ReviewSection:
         self._dialogs = dialogs
         self._shown: Any = None
         self.table = ScoreView(ui.scoreTable)
-        self.table.organ_clicked.connect(self._on_clicked)
+        self.table.organ_clicked.connect(controller.reviewing.visit)
         changed = "currentNodeChanged(vtkMRMLNode*)"
         ui.labelMapSelector.connect(changed, controller.choose_label_map)
         ui.referenceSelector.connect(changed, controller.choose_reference)
@@ -85,6 +85,3 @@ class ReviewSection:
         if state.score_is_stale:
             lines.insert(0, "Edited since; score again to see the change.")
         show_line(ui.scoreNotes, "\n".join(lines))
-
-    def _on_clicked(self, label: int, at_error: bool) -> None:
-        self._controller.look_at(label, at_error=at_error)

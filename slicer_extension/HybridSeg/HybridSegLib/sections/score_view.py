@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import qt
 
+from HybridSegLib.sections.shown import RIGHT, fit_rows
 from HybridSegLib.signal import Signal
 
 NOTHING = "–"
@@ -22,7 +23,6 @@ class Column(NamedTuple):
     mean: Callable[[Any], Any]
     digits: int = 2
     signed: bool = False
-    is_error: bool = False
 
 
 COLUMNS = (
@@ -33,7 +33,6 @@ COLUMNS = (
         lambda o: o.dice,
         lambda r: r.mean_dice,
         digits=3,
-        is_error=True,
     ),
     Column(
         "HD95\nmm",
@@ -41,7 +40,6 @@ COLUMNS = (
         "(convention: {convention}).",
         lambda o: o.hd95_mm,
         lambda r: r.mean_hd95_mm,
-        is_error=True,
     ),
     Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, lambda r: None, digits=1),
     Column(
@@ -61,14 +59,13 @@ STATUS_HELP = {
     "absent in both": "Neither map has this organ; it is left out of the mean.",
 }
 _TO_ORGAN = "Click to see the organ."
-_TO_ERROR = "Click to see the worst error."
+_TO_ERROR = "Click to go there; click again for the largest error."
 
 
 class ScoreView:
     """Shows a score in a QTableWidget; sorts by number and keeps the mean last.
 
-    ``organ_clicked`` is emitted with an organ's label and whether the worst error is meant,
-    which it is in the columns that measure errors.
+    ``organ_clicked`` is emitted with an organ's label.
     """
 
     def __init__(self, table: Any) -> None:
@@ -117,16 +114,13 @@ class ScoreView:
             organ = self._organs[row] if row < len(self._organs) else None
             for column, text in enumerate(texts):
                 self._table.setItem(row, column, self._item(organ, column, text))
-        self._table.resizeRowsToContents()
-        shown = min(len(rows), _MOST_ROWS)
-        height = sum(self._table.rowHeight(row) for row in range(shown))
-        self._table.setFixedHeight(height + self._table.horizontalHeader().height + 4)
+        fit_rows(self._table, _MOST_ROWS)
 
     def _item(self, organ: Any, column: int, text: str) -> Any:
         item = qt.QTableWidgetItem(text)
         item.setToolTip(self._tooltip(organ, column))
         if column:
-            item.setTextAlignment(int(_RIGHT))
+            item.setTextAlignment(int(RIGHT))
         elif organ is not None:
             colour = self._score.scheme.organ(organ.label).colour
             item.setData(qt.Qt.DecorationRole, qt.QColor(colour))
@@ -154,14 +148,8 @@ class ScoreView:
         if organ.status != "scored":
             return f"{STATUS_HELP[organ.status]} {_TO_ORGAN}"
         about = column.help_text.format(convention=self._score.report.convention)
-        return f"{about} {_TO_ERROR if column.is_error else _TO_ORGAN}".strip()
+        return f"{about} {_TO_ERROR}".strip()
 
     def _on_clicked(self, row: int, column: int) -> None:
         if row < len(self._organs):
-            organ = self._organs[row]
-            at_error = COLUMNS[column].is_error and organ.status == "scored"
-            self.organ_clicked.emit(organ.label, at_error)
-
-
-# Qt's own numbers for right and vertically centred: an enum in one Qt, a flag in the next
-_RIGHT = 0x0002 | 0x0080
+            self.organ_clicked.emit(self._organs[row].label)

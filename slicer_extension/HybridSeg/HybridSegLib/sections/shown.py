@@ -8,6 +8,8 @@ from typing import Any
 from HybridSegLib.state import PanelState, Phase
 
 _ERROR = "color: #d04437"
+# Qt's own numbers for right and vertically centred: an enum in one Qt, a flag in the next
+RIGHT = 0x0002 | 0x0080
 
 
 def show_line(label: Any, text: str, *, is_error: bool = False) -> None:
@@ -44,3 +46,20 @@ def show_run_button(
     button.text = "Cancelling…" if is_cancelling else "Cancel" if is_mine else title
     button.enabled = (is_mine and not is_cancelling) or not reason
     button.toolTip = "Stop the job." if is_mine else reason or help_text
+
+
+def fit_rows(table: Any, most: int) -> None:
+    """Make a table as high as its rows, or as the first ones of many."""
+    table.resizeRowsToContents()
+    shown = min(table.rowCount, most)
+    height = sum(table.rowHeight(row) for row in range(shown))
+    header = table.horizontalHeader()
+    table.setFixedHeight(height + max(header.height, header.sizeHint().height()) + 4)
+
+
+def set_text(corrections: Any) -> str:
+    """Say which correction set is chosen, and how many cases it has."""
+    if corrections is None:
+        return "none is chosen"
+    count = len(corrections.cases)
+    return f"{corrections.folder.name}: {count} case{'s' if count != 1 else ''}"
