@@ -39,7 +39,7 @@ def test_a_shipped_checkpoint_is_whole_small_and_says_what_it_is(path: Path) -> 
     assert card.licence
     assert card.attribution
     assert card.intended_use
-    assert card.provenance.command.startswith("hybridseg train")
+    assert card.provenance.command.startswith(("hybridseg train", "hybridseg finetune"))
     assert card.provenance.seed is not None
     assert card.evaluation[0].cases > 0
 
