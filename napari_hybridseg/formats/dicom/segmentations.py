@@ -156,7 +156,8 @@ def _colour(item: Dataset, label: int) -> str:
     value: Any = item.get("RecommendedDisplayCIELabValue")
     if value is None or len(value) != 3:
         return distinct_colour(label)
-    rgb = CIELabColor.from_dicom_value(tuple(int(part) for part in value)).to_rgb()
+    # what a screen cannot show gets the nearest colour that it can
+    rgb = CIELabColor.from_dicom_value(tuple(int(part) for part in value)).to_rgb(clip=True)
     return hex_colour(part / 255 for part in rgb)
 
 
