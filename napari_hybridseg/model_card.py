@@ -60,13 +60,23 @@ class PercentileRescale(_Clip):
     high: float = Field(default=99.0, ge=0, le=100)
 
 
+class PercentileStandardise(_Clip):
+    """Clip to two percentiles of the volume itself, then as :class:`ZScore`, per channel."""
+
+    kind: Literal["percentile-standardise"] = "percentile-standardise"
+    low: float = Field(default=2.0, ge=0, le=100)
+    high: float = Field(default=98.0, ge=0, le=100)
+
+
 class AsIs(_Frozen):
     """Leave the values alone."""
 
     kind: Literal["as-is"] = "as-is"
 
 
-ChannelIntensity: TypeAlias = ZScore | ClipStandardise | ClipRescale | PercentileRescale | AsIs
+ChannelIntensity: TypeAlias = (
+    ZScore | ClipStandardise | ClipRescale | PercentileRescale | PercentileStandardise | AsIs
+)
 
 
 class PerChannel(_Frozen):

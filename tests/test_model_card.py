@@ -15,6 +15,7 @@ from napari_hybridseg.model_card import (
     ModelCard,
     OrganResult,
     PercentileRescale,
+    PercentileStandardise,
     Preprocessing,
     Provenance,
     WindowDefaults,
@@ -58,7 +59,14 @@ def test_channels_are_background_and_the_organs() -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [ZScore(nonzero_only=True), ClipRescale(low=0, high=1), PercentileRescale()], ids=repr
+    "how",
+    [
+        ZScore(nonzero_only=True),
+        ClipRescale(low=0, high=1),
+        PercentileRescale(),
+        PercentileStandardise(),
+    ],
+    ids=repr,
 )
 def test_a_kind_of_normalisation_is_known_by_its_name(how: Intensity) -> None:
     again = Preprocessing.model_validate({"intensity": how.model_dump()}).intensity
@@ -94,6 +102,7 @@ def test_a_kind_of_normalisation_is_known_by_its_name(how: Intensity) -> None:
         (ClipRescale, {"low": 2, "high": 1}),
         (PercentileRescale, {"low": -1}),
         (PercentileRescale, {"low": 60, "high": 50}),
+        (PercentileStandardise, {"low": 60, "high": 50}),
     ],
 )
 def test_what_makes_no_sense_is_refused(kind: type[Any], values: dict[str, Any]) -> None:

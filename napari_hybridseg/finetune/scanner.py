@@ -31,7 +31,7 @@ def choose_scanner(options: FineTuneOptions, intensity: Intensity) -> ScannerAug
     """
     if options.scanner is not None:
         return options.scanner
-    own = intensity.kind in ("z-score", "percentile-rescale")
+    own = intensity.kind in ("z-score", "percentile-rescale", "percentile-standardise")
     return ScannerAugmentation() if own else _OFF
 
 

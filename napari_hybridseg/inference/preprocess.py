@@ -20,6 +20,7 @@ from napari_hybridseg.model_card import (
     ClipStandardise,
     Intensity,
     PercentileRescale,
+    PercentileStandardise,
     PerChannel,
     Preprocessing,
 )
@@ -172,6 +173,9 @@ def _normalise(
     if isinstance(how, PercentileRescale):
         low, high = np.percentile(channel, [how.low, how.high])
         return _rescale(channel, float(low), float(high))
+    if isinstance(how, PercentileStandardise):
+        clipped = np.clip(channel, *np.percentile(channel, [how.low, how.high]))
+        return _standardise(clipped.astype(np.float32), clipped)
     if not how.nonzero_only:
         return _standardise(channel, channel)
     inside = channel != 0 if mask is None else mask

@@ -13,6 +13,7 @@ from napari_hybridseg.model_card import (
     ClipStandardise,
     Intensity,
     PercentileRescale,
+    PercentileStandardise,
     Preprocessing,
     Spacing,
     WindowDefaults,
@@ -21,6 +22,7 @@ from napari_hybridseg.presets import organs
 from napari_hybridseg.presets.preset import Optimiser, Preset, Protocol, Schedule, Variation
 
 _STEPS_PER_EPOCH = 200
+_AMOS_MR_STEPS_PER_EPOCH = 80
 _SOURCE = (
     "arXiv 2203.00131 and the authors' repository, whose numbers are taken where they differ: the "
     "learning rate falls polynomially (text: exponentially), the Dice term is an adaptive Tversky "
@@ -43,14 +45,26 @@ _DEEP: dict[str, Any] = {
     "fusion_dim": 320,
     "fusion_heads": 10,
 }
+_AMOS: dict[str, Any] = {
+    **_ISOTROPIC,
+    **_DEEP,
+    "conv_blocks": (2, 1, 0, 0, 0, 1, 2, 2),
+    "attention_blocks": (0, 1, 4, 6, 4, 1, 0, 0),
+}
 
 
-def _protocol(rate: float, epochs: int, flat: bool, smooth: float = 0.0) -> Protocol:
+def _protocol(
+    rate: float,
+    epochs: int,
+    flat: bool,
+    smooth: float = 0.0,
+    steps_per_epoch: int = _STEPS_PER_EPOCH,
+) -> Protocol:
     return Protocol(
         optimiser=Optimiser(kind="adamw", learning_rate=rate, weight_decay=0.05),
         schedule=Schedule(kind="polynomial", warm_up=5 / epochs),
         batch_size=32 if flat else 3,
-        steps=epochs * _STEPS_PER_EPOCH,
+        steps=epochs * steps_per_epoch,
         loss=_LOSS,
         variation=Variation(
             rotate=180 if flat else 30,
@@ -158,11 +172,17 @@ PRESETS: tuple[Preset, ...] = (
         (0.688, 0.688, 2.0),
         (128, 128, 128),
         _protocol(6e-4, 400, flat=False),
-        _ISOTROPIC
-        | _DEEP
-        | {
-            "conv_blocks": (2, 1, 0, 0, 0, 1, 2, 2),
-            "attention_blocks": (0, 1, 4, 6, 4, 1, 0, 0),
-        },
+        _AMOS,
+    ),
+    _preset(
+        "medformer-3d",
+        "amos-mr",
+        organs.AMOS,
+        "MR",
+        PercentileStandardise(),
+        (1.1875, 1.1875, 2.0),
+        (48, 160, 224),
+        _protocol(6e-4, 200, flat=False, steps_per_epoch=_AMOS_MR_STEPS_PER_EPOCH),
+        _AMOS,
     ),
 )

@@ -19,6 +19,7 @@ from napari_hybridseg.model_card import (
     ClipRescale,
     ClipStandardise,
     PercentileRescale,
+    PercentileStandardise,
     Preprocessing,
     ZScore,
 )
@@ -45,7 +46,10 @@ def test_z_score_of_what_is_not_zero() -> None:
     np.testing.assert_allclose(result[:, 3:].std(axis=(1, 2, 3)), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", [ZScore(), ZScore(nonzero_only=True), PercentileRescale()])
+@pytest.mark.parametrize(
+    "how",
+    [ZScore(), ZScore(nonzero_only=True), PercentileRescale(), PercentileStandardise()],
+)
 @pytest.mark.parametrize("value", [0.0, 7.3])
 def test_a_constant_volume_stays_a_number(how: ZScore, value: float) -> None:
     result = normalise(np.full((1, 4, 4, 4), value, np.float32), how)
@@ -68,6 +72,16 @@ def test_percentiles_of_the_volume() -> None:
         low, high = np.percentile(before, [10, 90])
         expected = (np.clip(before, low, high) - low) / (high - low)
         np.testing.assert_allclose(after, expected, atol=1e-6)
+
+
+def test_percentiles_of_the_volume_before_standardising() -> None:
+    array = ARRAY.copy()
+    array[0, 0, 0, 0] = 1e6  # a hot voxel must not set the spread
+    result = normalise(array, PercentileStandardise(low=10, high=90))
+    for before, after in zip(array, result, strict=True):
+        clipped = np.clip(before, *np.percentile(before, [10, 90]))
+        np.testing.assert_allclose(after, (clipped - clipped.mean()) / clipped.std(), atol=1e-4)
+    assert result.dtype == np.float32
 
 
 def test_values_that_are_no_numbers_become_the_lowest_of_their_channel() -> None:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from napari_hybridseg.model_card import PercentileStandardise
 from napari_hybridseg.networks import get_architecture
 from napari_hybridseg.presets import (
     PRESETS,
@@ -81,6 +82,15 @@ def test_full_sizes_are_the_authors(golden):
         preset = find_preset(file.removeprefix("medformer_3d_").replace("_", "-"), name)
         architecture = get_architecture(name)
         assert architecture.make_config(preset.config) == architecture.make_config(config)
+
+
+def test_amos_mr_is_the_network_of_amos_ct_on_other_windows():
+    ct, mr = find_preset("amos-ct", "medformer-3d"), find_preset("amos-mr", "medformer-3d")
+    assert mr.config == ct.config
+    assert mr.windows.size == (48, 160, 224)
+    assert mr.preprocessing.spacing == (1.1875, 1.1875, 2.0)
+    assert mr.preprocessing.intensity == PercentileStandardise(low=2, high=98)
+    assert mr.protocol.steps == 16000
 
 
 def test_presets_need_no_torch():
