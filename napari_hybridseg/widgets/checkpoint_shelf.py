@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_hybridseg.checkpoint import load_checkpoint
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.model_card import Evaluation, ModelCard
+from napari_hybridseg.model_card import DataSource, Evaluation, ModelCard
 from napari_hybridseg.widgets.facts import CheckpointFacts, Choice
 
 
@@ -57,7 +57,8 @@ def card_rows(facts: CheckpointFacts) -> list[tuple[str, str]]:
         *[("Measured on", _measured(evaluation)) for evaluation in card.evaluation],
         ("Intended use", card.intended_use),
         ("Limitations", card.limitations),
-        ("Taught from", "; ".join(_source(card, i) for i in range(len(card.provenance.data)))),
+        ("Taught from", "; ".join(map(_source, card.provenance.data))),
+        ("Started from", "; ".join(map(_source, card.provenance.backbones))),
         ("Made", " · ".join(filter(None, (card.provenance.created, card.provenance.software)))),
         ("Licence", card.licence),
         ("Attribution", card.attribution),
@@ -95,8 +96,7 @@ def _spacing(card: ModelCard) -> str:
     return "×".join("own" if value is None else f"{value:g}" for value in spacing) + " mm"
 
 
-def _source(card: ModelCard, index: int) -> str:
-    data = card.provenance.data[index]
+def _source(data: DataSource) -> str:
     cases = f", {data.cases} cases" if data.cases else ""
     licence = f" ({data.licence})" if data.licence else ""
     return f"{data.name}{cases}{licence}"
