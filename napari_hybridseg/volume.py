@@ -14,15 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg import formats
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.formats import (
-    UNSTATED,
-    ChannelAxis,
-    StoredImage,
-    image_name,
-    read_image,
-    write_image,
-)
+from napari_hybridseg.formats.stored import UNSTATED, ChannelAxis, StoredImage
 from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation
 from napari_hybridseg.labels import LabelScheme, LabelSchemeError
 
@@ -95,6 +89,21 @@ class Volume(OnGrid):
             channel_axis=stored.channel_axis,
         )
 
+    def only(self, number: int) -> Volume:
+        """Take one of several volumes, such as a time point, counted from 1.
+
+        Raises
+        ------
+        VolumeError
+            If there are not so many.
+        """
+        count = len(self.array)
+        if not 1 <= number <= count:
+            raise VolumeError(f"{self.name} has no volume {number}; choose one from 1 to {count}.")
+        note = f"Of its {count} volumes number {number} is used."
+        array = self.array[number - 1 : number]
+        return replace(self, array=array, notes=(*self.notes, note), channel_axis=UNSTATED)
+
 
 @dataclass(frozen=True, eq=False)
 class LabelMap(OnGrid):
@@ -160,8 +169,8 @@ def load_volume(path: str | Path, *, resample: bool = False) -> Volume:
     FormatError
         If it cannot be read truly; the message says why.
     """
-    stored = read_image(Path(path), sheared="resample" if resample else "refuse")
-    return Volume.from_stored(stored, image_name(Path(path)))
+    stored = formats.read_image(Path(path), sheared="resample" if resample else "refuse")
+    return Volume.from_stored(stored, formats.image_name(Path(path)))
 
 
 def load_label_map(
@@ -178,11 +187,11 @@ def load_label_map(
         If it cannot be read truly, or is no label map.
     """
     path = Path(path)
-    stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
+    stored = formats.read_image(path, sheared="resample-nearest" if resample else "refuse")
     if scheme is None and stored.scheme is None:
         scheme, notes = scheme_beside(path)
         stored = replace(stored, notes=stored.notes + notes)
-    return LabelMap.from_stored(stored, image_name(path), scheme)
+    return LabelMap.from_stored(stored, formats.image_name(path), scheme)
 
 
 def scheme_beside(path: Path) -> tuple[LabelScheme | None, tuple[str, ...]]:
@@ -207,7 +216,7 @@ def scheme_beside(path: Path) -> tuple[LabelScheme | None, tuple[str, ...]]:
 
 def names_file(path: Path) -> Path:
     """Give where the names of one label map are looked for: ``liver.json`` for ``liver.nii.gz``."""
-    return path.parent / f"{image_name(path)}.json"
+    return path.parent / f"{formats.image_name(path)}.json"
 
 
 def save_label_map(label_map: LabelMap, path: str | Path, *, overwrite: bool = False) -> None:
@@ -219,7 +228,9 @@ def save_label_map(label_map: LabelMap, path: str | Path, *, overwrite: bool = F
         If it cannot be written, or exists already and ``overwrite`` is not given.
     """
     array = np.ascontiguousarray(label_map.to_source(label_map.array))
-    write_image(Path(path), array, label_map.source, overwrite=overwrite, scheme=label_map.scheme)
+    formats.write_image(
+        Path(path), array, label_map.source, overwrite=overwrite, scheme=label_map.scheme
+    )
 
 
 def smallest_label_type(largest: int) -> np.dtype[np.unsignedinteger]:

@@ -10,13 +10,21 @@ import typer
 
 from napari_hybridseg.cli.console import JsonOption, ResampleOption, remark, write_json
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.formats import image_name, read_image
+from napari_hybridseg.formats import ChannelAxis, image_name, read_image
+from napari_hybridseg.formats.stored import volumes_note
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import Volume, scheme_beside
 
 _MOST_LABELS = 64
 _SIDES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "head", "I": "feet"}
+_OPPOSITE = {"right": "left", "left": "right", "front": "back", "back": "front", "head": "feet",
+             "feet": "head"}  # fmt: skip
+_MEANINGS = {
+    "PT": "PET",
+    "SEG": "a segmentation: its values are labels",
+    "RTSTRUCT": "outlines of organs: its values are labels",
+}
 _PLANES = {
     "right": "sagittal",
     "left": "sagittal",
@@ -110,20 +118,21 @@ def _text(entry: dict[str, Any]) -> str:
     lines = [
         entry["file"],
         f"  size         {_sizes(entry)}",
-        f"  axes         {_axes(entry)}",
+        f"  slices       {_slices(entry)}",
+        f"  sides        {_sides(entry)}",
         f"  values       {_values(entry)}",
     ]
     if entry["channels"] > 1:
         lines.insert(2, f"  volumes      {_volumes(entry)}")
     if entry["modality"]:
-        lines.append(f"  modality     {entry['modality']}")
+        lines.append(f"  modality     {_modality(entry)}")
     if entry["labels_ml"]:
         names = entry["label_names"]
         labels = ", ".join(
             f"{names.get(k, f'label {k}')}: {v:g} mL" for k, v in entry["labels_ml"].items()
         )
         lines.append(f"  labels       {labels}")
-    lines.extend(f"  note         {problem}" for problem in entry["problems"])
+    lines.extend(f"  note         {problem}" for problem in _notes(entry))
     return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
 
@@ -141,13 +150,32 @@ def _volumes(entry: dict[str, Any]) -> str:
     return f"{entry['channels']} {_VOLUMES[entry['channel_kind']]}{step}"
 
 
-def _axes(entry: dict[str, Any]) -> str:
-    first, second, third = (_SIDES[letter] for letter in entry["orientation"])
-    count, plane = entry["size"][2], _PLANES[third]
-    slices = f"{count} {plane} slice{'s' if count > 1 else ''}"
+def _slices(entry: dict[str, Any]) -> str:
+    end = _SIDES[entry["orientation"][2]]
+    count = entry["size"][2]
     tilt = f", tilted by {entry['tilt_degrees']:.0f}° against the body" if entry["oblique"] else ""
-    sides = f"{first}, {second} and {third} ({entry['orientation']})"
-    return f"run to the patient's {sides}: {slices}{tilt}"
+    slices = f"{count} {_PLANES[end]} slice{'s' if count > 1 else ''}"
+    return f"{slices} from {_OPPOSITE[end]} to {end}{tilt}"
+
+
+def _sides(entry: dict[str, Any]) -> str:
+    row, column = (_SIDES[letter] for letter in entry["orientation"][:2])
+    return (
+        f"a row runs from the patient's {_OPPOSITE[row]} to {row}, a column from "
+        f"{_OPPOSITE[column]} to {column} ({entry['orientation']})"
+    )
+
+
+def _modality(entry: dict[str, Any]) -> str:
+    meaning = _MEANINGS.get(entry["modality"])
+    return f"{entry['modality']} ({meaning})" if meaning else str(entry["modality"])
+
+
+def _notes(entry: dict[str, Any]) -> list[str]:
+    """Give the notes but for what the line of volumes says."""
+    axis = ChannelAxis(entry["channel_kind"], entry["seconds_apart"])
+    said = volumes_note(entry["channels"], axis)
+    return [problem for problem in entry["problems"] if problem != said]
 
 
 def _values(entry: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from napari_hybridseg.engine.failures import sentence_for
 from napari_hybridseg.errors import first_problem
 from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
-from napari_hybridseg.volume import LabelMap, Volume, load_volume, save_label_map
+from napari_hybridseg.volume import LabelMap, Volume, VolumeError, load_volume, save_label_map
 
 _Case = tuple[Path, Path]
 
@@ -55,6 +55,10 @@ def segment(
     threads: Annotated[int, _choice("threads", "--threads")] = 0,
     batch: Annotated[int, _choice("batch", "--batch")] = 0,
     resample: ResampleOption = False,
+    moment: Annotated[
+        int | None,
+        typer.Option("--time", min=1, help="Which volume of a time series or other 4D file."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave images whose label map exists.")
@@ -79,7 +83,7 @@ def segment(
     targets = _targets(images, out)
     opened = load_checkpoint(find_checkpoint(checkpoint))
     runner = runner_for(opened, opened.build_network())
-    batch_run = _Batch(opened, runner, options, resample, overwrite)
+    batch_run = _Batch(opened, runner, options, resample, moment, overwrite)
     cases = list(zip(images, targets, strict=True))
     skipped = {case for case in cases if skip_existing and case[1].exists()}
     results: dict[_Case, dict[str, Any]] = {case: _skipped(*case) for case in skipped}
@@ -149,6 +153,7 @@ class _Batch:
     network: Any
     options: SegmentOptions
     resample: bool
+    moment: int | None
     overwrite: bool
 
     def read(self, case: _Case) -> Volume:
@@ -158,7 +163,17 @@ class _Batch:
                 f"{target} is the image itself; choose another name for its label map."
             )
         refuse_unwritable(target, self.overwrite)
-        return load_volume(image, resample=self.resample)
+        volume = load_volume(image, resample=self.resample)
+        if self.moment is not None:
+            return volume.only(self.moment)
+        count = len(volume.array)
+        may_be_time = volume.channel_axis.kind in ("time", "unstated")
+        if may_be_time and count > 1 and self.checkpoint.card.in_channels == 1:
+            raise VolumeError(
+                f"{image} holds {count} volumes, and {self.checkpoint.card.name} segments one at a "
+                f"time; choose one with --time 1 to --time {count}."
+            )
+        return volume
 
     def make(self, case: _Case, volume: Volume) -> _Made:
         from napari_hybridseg.inference import segment as segment_volume

@@ -18,7 +18,7 @@ from napari_hybridseg.formats.files import check_readable
 from napari_hybridseg.formats.grids import Matrix, RawImage
 from napari_hybridseg.formats.header_text import damaged, data_file, header_lines, numbers, sizes
 from napari_hybridseg.formats.slabs import COMPRESSION, slabs
-from napari_hybridseg.formats.stored import ChannelAxis, FormatError
+from napari_hybridseg.formats.stored import UNSTATED, ChannelAxis, FormatError, volumes_note
 from napari_hybridseg.formats.voxels import VoxelBlock, read_voxels
 from napari_hybridseg.geometry import Geometry
 
@@ -133,7 +133,7 @@ def read_metaimage(path: Path) -> RawImage:
     voxels = flat.reshape(volumes, z, y, x, components)
     array = np.moveaxis(voxels, -1, 1).reshape(-1, z, y, x)
     if volumes > 1:
-        notes += (f"The fourth axis ({volumes} volumes) became channels.",)
+        notes += (volumes_note(volumes, UNSTATED),)
     if components > 1:
         notes += (f"The {components} values of each voxel became channels.",)
     modality = _MODALITIES.get(header.tags.get("modality", "").upper(), "")

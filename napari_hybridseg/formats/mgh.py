@@ -14,7 +14,7 @@ import numpy as np
 from napari_hybridseg.formats.files import GZIP_MAGIC, check_readable, starts_with
 from napari_hybridseg.formats.grids import RAS_TO_LPS, RawImage
 from napari_hybridseg.formats.header_text import damaged
-from napari_hybridseg.formats.stored import FormatError
+from napari_hybridseg.formats.stored import UNSTATED, FormatError, volumes_note
 from napari_hybridseg.formats.voxels import Unpacker, VoxelBlock, read_voxels
 
 _HEADER = np.dtype(
@@ -68,7 +68,7 @@ def read_mgh(path: Path) -> RawImage:
     )
     array, notes = read_voxels(block)
     if frames > 1:
-        notes += (f"The fourth axis ({frames} volumes) became channels.",)
+        notes += (volumes_note(frames, UNSTATED),)
     spacing, axes, centre = np.ones(3), _DEFAULT_AXES, np.zeros(3)
     if fields["has_position"] > 0:
         spacing, axes, centre = fields["spacing"], fields["axes"], fields["centre"]

@@ -26,7 +26,7 @@ from napari_hybridseg.formats.nifti_header import (
 )
 from napari_hybridseg.formats.nifti_position import read_position, write_position
 from napari_hybridseg.formats.slabs import COMPRESSION, slabs
-from napari_hybridseg.formats.stored import FormatError
+from napari_hybridseg.formats.stored import FormatError, volumes_note
 from napari_hybridseg.formats.voxels import Unpacker, VoxelBlock, read_voxels
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
@@ -236,7 +236,5 @@ def _channel_notes(header: NiftiHeader) -> tuple[str, ...]:
     if header.components > 1:
         notes.append(f"The image is in colour; its {header.components} colours became channels.")
     if header.channels > 1:
-        axis = "fourth" if header.fields["dim"][4] > 1 else "fifth"
-        kind = "is time" if header.channel_axis.kind == "time" else "became channels"
-        notes.append(f"The {axis} axis ({header.channels} volumes) {kind}.")
+        notes.append(volumes_note(header.channels, header.channel_axis))
     return tuple(notes)

@@ -15,9 +15,10 @@ from napari_hybridseg.formats.files import check_readable
 from napari_hybridseg.formats.grids import RawImage
 from napari_hybridseg.formats.header_text import data_file, sizes
 from napari_hybridseg.formats.nrrd_header import NrrdHeader, read_header
+from napari_hybridseg.formats.nrrd_volumes import channel_axis, kind_of_volumes
 from napari_hybridseg.formats.segmentation_nrrd import has_segments, read_segments
 from napari_hybridseg.formats.slabs import COMPRESSION, slabs
-from napari_hybridseg.formats.stored import ChannelAxis, FormatError
+from napari_hybridseg.formats.stored import ChannelAxis, FormatError, volumes_note
 from napari_hybridseg.formats.voxels import VoxelBlock, read_voxels
 from napari_hybridseg.geometry import Geometry
 
@@ -25,7 +26,6 @@ _TYPE_NAMES = {
     "i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
     "i8": "int64", "u8": "uint64", "f4": "float", "f8": "double",
 }  # fmt: skip
-_COLOUR_KINDS = ("rgb-color", "rgba-color", "3-color", "4-color")
 
 
 def read_nrrd(path: Path) -> RawImage:
@@ -42,10 +42,10 @@ def read_nrrd(path: Path) -> RawImage:
     header = read_header(path)
     affine, notes = header.position()
     flat, voxel_notes = read_voxels(_block(header))
-    array, axis_notes = _channels_first(flat, header)
+    array, axis, axis_notes = _channels_first(flat, header)
     modality = header.keys.get("DICOM_0008_0060", header.keys.get("0008|0060", "")).strip()
     every = (*notes, *voxel_notes, *axis_notes)
-    raw = RawImage(array, affine, None, modality, every, _channel_axis(header))
+    raw = RawImage(array, affine, None, modality, every, axis)
     if not has_segments(header.keys):
         return raw
     labels, scheme, segment_notes = read_segments(array, header.keys)
@@ -123,7 +123,7 @@ def _block(header: NrrdHeader) -> VoxelBlock:
 
 def _channels_first(
     flat: NDArray[np.generic], header: NrrdHeader
-) -> tuple[NDArray[np.generic], tuple[str, ...]]:
+) -> tuple[NDArray[np.generic], ChannelAxis, tuple[str, ...]]:
     extents = header.sizes
     spatial = header.spatial_axes
     others = [axis for axis in range(len(extents)) if axis not in spatial]
@@ -133,8 +133,7 @@ def _channels_first(
             f"{header.path} has several axes that do not run through space; save one volume on its "
             "own."
         )
-    kind = _kind(header)
-    if kind == "complex":
+    if kind_of_volumes(header) == "complex":
         raise FormatError(
             f"{header.path} holds complex numbers, which are no image here; save its magnitude as "
             "ordinary numbers."
@@ -145,28 +144,9 @@ def _channels_first(
     x, y, z = ([extents[axis] for axis in spatial] + [1])[:3]
     array = np.ascontiguousarray(turned).reshape(-1, z, y, x)
     if not wide:
-        return array, ()
-    called = f" ({kind})" if kind else ""
-    became = "is time" if kind == "time" else "became channels"
-    return array, (f"The axis of {extents[wide[0]]} values{called} {became}.",)
-
-
-def _kind(header: NrrdHeader) -> str:
-    """Give what the header calls the axis that does not run through space."""
-    extents, spatial = header.sizes, header.spatial_axes
-    kinds = header.fields.get("kinds", "").lower().split()
-    if len(kinds) != len(extents):
-        return ""
-    return next((kinds[i] for i, n in enumerate(extents) if n > 1 and i not in spatial), "")
-
-
-def _channel_axis(header: NrrdHeader) -> ChannelAxis:
-    kind = _kind(header)
-    if kind == "time":
-        return ChannelAxis("time")
-    if kind in _COLOUR_KINDS:
-        return ChannelAxis("colours")
-    return ChannelAxis("unstated" if kind in ("", "???") else "channels")
+        return array, ChannelAxis(), ()
+    axis, notes = channel_axis(header)
+    return array, axis, (volumes_note(len(array), axis), *notes)
 
 
 def _vector(values: NDArray[np.float64] | tuple[float, ...]) -> str:

@@ -103,6 +103,7 @@ class NrrdHeader:
         """Which axes run through space."""
         count = len(self.sizes)
         if "space directions" in self.fields:
+            # Where a fourth axis of the world is time, what runs along it alone is not in space.
             axes = tuple(i for i, vector in enumerate(self._directions()) if vector is not None)
         else:
             kinds = self.fields.get("kinds", "").lower().split()
@@ -115,6 +116,34 @@ class NrrdHeader:
                 "the image on its own."
             )
         return axes
+
+    @property
+    def volume_axis(self) -> int | None:
+        """Which axis has several values and does not run through space; None if none does."""
+        spatial = self.spatial_axes
+        wide = (i for i, size in enumerate(self.sizes) if size > 1 and i not in spatial)
+        return next(wide, None)
+
+    @property
+    def time_unit(self) -> str:
+        """The unit of the world's fourth axis, empty where there is none."""
+        if self.fields.get("space", "").lower().endswith("-time"):
+            units = re.findall(r'"([^"]*)"', self.fields.get("space units", ""))
+            return units[3].strip().lower() if len(units) == 4 else "s"
+        return ""
+
+    def step_of(self, axis: int) -> float:
+        """Give the step along an axis that does not run through space, 0 where it is not stated."""
+        if "spacings" in self.fields:
+            step = float(
+                numbers(self.fields["spacings"], None, "spacings", self.path)[axis:][:1].sum()
+            )
+        elif "space directions" in self.fields:
+            vector = self._vectors()[axis]
+            step = float(vector[3]) if vector is not None and len(vector) == 4 else 0.0
+        else:
+            step = 0.0
+        return step if np.isfinite(step) else 0.0
 
     def position(self) -> tuple[Matrix, tuple[str, ...]]:
         """Give the 4x4 matrix from (x, y, z) index to LPS millimetres, and what was odd."""
@@ -155,17 +184,30 @@ class NrrdHeader:
         return self.fields[field]
 
     def _directions(self) -> list[Matrix | None]:
+        """Give the direction in space of each axis, None for one that does not run through it."""
+        vectors = [None if v is None or np.isnan(v).all() else v for v in self._vectors()]
+        return [self._in_space(v) if v is not None and len(v) == 4 else v for v in vectors]
+
+    def _in_space(self, vector: Matrix) -> Matrix | None:
+        """Take the direction in space from one in space and time."""
+        if vector[3] == 0:
+            return vector[:3]
+        if vector[:3].any():
+            raise damaged(self.path, "an axis of it runs through space and time at once")
+        return None
+
+    def _vectors(self) -> list[Matrix | None]:
         words = _VECTOR.findall(self.fields["space directions"].lower())
         if len(words) != len(self.sizes):
             raise damaged(self.path, "it has not one space direction for each axis")
-        vectors = [
+        return [
             None if word == "none" else numbers(word, None, "space directions", self.path)
             for word in words
         ]
-        return [None if v is None or np.isnan(v).all() else v for v in vectors]
 
     def _unit(self) -> tuple[float, tuple[str, ...]]:
-        stated = {unit.strip('"').lower() for unit in self.fields.get("space units", "").split()}
+        units = self.fields.get("space units", "").split()[:3]
+        stated = {unit.strip('"').lower() for unit in units}
         stated -= {"", "none", "???"}
         if not stated:
             return 1.0, ()

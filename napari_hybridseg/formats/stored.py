@@ -49,6 +49,16 @@ class ChannelAxis:
 UNSTATED = ChannelAxis()
 
 
+def volumes_note(count: int, axis: ChannelAxis) -> str:
+    """Say what several volumes in one file are, for its notes."""
+    if axis.kind == "unstated":
+        return f"The file does not say whether its {count} volumes are channels or time points."
+    if axis.kind != "time":
+        return f"Its {count} volumes are {axis.kind}."
+    step = f", {axis.step_s:g} s apart" if axis.step_s else ""
+    return f"Its {count} volumes are time points{step}."
+
+
 @dataclass(frozen=True)
 class StoredImage:
     """Voxels in the order of the file, and where they lie.

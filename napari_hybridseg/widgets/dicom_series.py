@@ -49,20 +49,27 @@ def record_of(path: Path, series: SeriesInfo) -> dict[str, str]:
 
 
 def write_segmentation(
-    path: Path, label_map: LabelMap, about: Mapping[str, Any], *, is_edited: bool
+    path: Path,
+    label_map: LabelMap,
+    about: Mapping[str, Any],
+    *,
+    is_edited: bool,
+    overwrite: bool = False,
 ) -> None:
     """Write a label map as a DICOM SEG of the series that its volume came from.
 
     Parameters
     ----------
     path : Path
-        An existing file is replaced.
+        Where to.
     label_map : LabelMap
         Its ``source`` is the grid of the series.
     about : mapping
         What the layer's metadata tells: the series, and the checkpoint that made it, if any.
     is_edited : bool
         Whether a person changed what the checkpoint made.
+    overwrite : bool
+        Whether an existing file is replaced.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def write_segmentation(
         _files_of(path, about.get(SERIES_KEY)),
         label_map.scheme,
         algorithm=_algorithm(about, is_edited),
-        overwrite=True,
+        overwrite=overwrite,
     )
 
 

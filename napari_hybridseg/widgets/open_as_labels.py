@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_hybridseg.formats import supported_extensions
 from napari_hybridseg.volume import LabelMap, load_label_map
 from napari_hybridseg.widgets.layer_data import label_map_layer
+from napari_hybridseg.widgets.notices import tell_notes
 from napari_hybridseg.widgets.questions import read_or_resample
 from napari_hybridseg.widgets.settings import Settings
 
@@ -35,6 +36,7 @@ def open_as_labels(viewer: napari.viewer.Viewer) -> None:
         settings.set_folder("labels", Path(name).parent)
         label_map = read_or_resample(partial(_load, name))
         if label_map is not None:
+            tell_notes(label_map.name, label_map.notes)
             data, attributes, _ = label_map_layer(label_map)
             viewer.add_labels(data, **attributes)
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_hybridseg.engine.jobs import ScoreJob
 from napari_hybridseg.metrics import Convention
 from napari_hybridseg.resources import CACHE_VARIABLE, cache_folder
 
@@ -21,8 +20,8 @@ _AUTOSAVE_S = 5.0
 class ScoreRules(NamedTuple):
     """How a label map is compared with a reference."""
 
-    convention: Convention = ScoreJob.model_fields["convention"].default
-    tolerance_mm: float = ScoreJob.model_fields["tolerance_mm"].default
+    convention: Convention
+    tolerance_mm: float
 
 
 class Preferences:
@@ -33,7 +32,9 @@ class Preferences:
         """How label maps are scored."""
         page = _page()
         if page is None:
-            return ScoreRules()
+            from napari_hybridseg.engine.jobs import ScoreJob
+
+            return ScoreRules(*(ScoreJob.model_fields[name].default for name in ScoreRules._fields))
         return ScoreRules(page.scores.hd95_convention, page.scores.nsd_tolerance_mm)
 
     @property
@@ -50,6 +51,12 @@ class Preferences:
         page = _page()
         text = page.files.cache_folder.strip() if page is not None else ""
         return Path(text).expanduser() if text else cache_folder()
+
+    @property
+    def replaces_files(self) -> bool:
+        """Whether a script's ``layer.save`` may replace a file that is there already."""
+        page = _page()
+        return False if page is None else bool(page.files.replace_existing)
 
     @property
     def autosave_seconds(self) -> float:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_hybridseg.formats import IrregularGridError
 
 Opened = TypeVar("Opened")
+_MOST_CHANNELS = 6
 
 
 def can_ask() -> bool:
@@ -68,7 +69,7 @@ def ask_what_volumes_are(name: str, count: int) -> Literal["time", "channels"] |
     )
     time = box.addButton("Time points", QMessageBox.ButtonRole.AcceptRole)
     channels = box.addButton("Channels", QMessageBox.ButtonRole.AcceptRole)
-    box.setDefaultButton(channels)
+    box.setDefaultButton(channels if count <= _MOST_CHANNELS else time)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.exec()
     if box.clickedButton() is time:

@@ -18,6 +18,7 @@ from napari_hybridseg.formats import (
     read_image,
 )
 from napari_hybridseg.formats.dicom import SeriesInfo, is_dicom, read_series
+from napari_hybridseg.formats.stored import volumes_note
 from napari_hybridseg.volume import Volume, load_label_map, names_file, scheme_beside
 from napari_hybridseg.widgets.dicom_series import (
     SERIES_KEY,
@@ -27,6 +28,7 @@ from napari_hybridseg.widgets.dicom_series import (
 )
 from napari_hybridseg.widgets.label_names import LABEL_WORDS, words_of
 from napari_hybridseg.widgets.layer_data import LayerData, label_map_layer, volume_layers
+from napari_hybridseg.widgets.notices import tell_notes
 from napari_hybridseg.widgets.questions import ask_what_volumes_are, can_ask, read_or_resample
 
 _MOST_LABELS = 256
@@ -66,7 +68,9 @@ def _file_layers(path: Path) -> list[LayerData] | None:
     def read(resample: bool) -> list[LayerData]:
         stored = read_image(path, sheared="resample-nearest" if resample else "refuse")
         if looks_like_labels(path, stored):
-            return [label_map_layer(load_label_map(path, resample=resample))]
+            label_map = load_label_map(path, resample=resample)
+            tell_notes(label_map.name, label_map.notes)
+            return [label_map_layer(label_map)]
         if resample:
             stored = read_image(path, sheared="resample")
         return _shown(stored, image_name(path))
@@ -103,7 +107,9 @@ def _shown(
         kind = ask_what_volumes_are(name, count)
         if kind is None:
             return []
-        volume = replace(volume, channel_axis=ChannelAxis(kind))
+        asked = volumes_note(count, volume.channel_axis)
+        notes = tuple(note for note in volume.notes if note != asked)
+        volume = replace(volume, channel_axis=ChannelAxis(kind), notes=notes)
     return volume_layers(volume, origin)
 
 

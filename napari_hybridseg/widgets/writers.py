@@ -22,16 +22,18 @@ from napari_hybridseg.widgets.layer_geometry import (
     knows_its_grid,
     plain_metadata,
 )
+from napari_hybridseg.widgets.replacing import may_replace
 
 
 def write_labels(path: str, data: NDArray[np.generic], attributes: dict[str, Any]) -> list[str]:
-    """Write a Labels layer; napari has asked already whether a file may be replaced.
+    """Write a Labels layer; an existing file is replaced only if somebody said so.
 
     Raises
     ------
     FormatError, LayerError, WriteError
         If it cannot be written.
     """
+    overwrite = may_replace(path)
     viewer = current_viewer()
     layers = list(viewer.layers) if viewer is not None else []
     grid = _grid_for(data, attributes, layers)
@@ -39,9 +41,9 @@ def write_labels(path: str, data: NDArray[np.generic], attributes: dict[str, Any
     if path.lower().endswith(".dcm"):
         about = _with_series(plain_metadata(attributes), grid, layers)
         is_edited = about.get("voxels_crc32") != voxels_crc32(data)
-        write_segmentation(Path(path), label_map, about, is_edited=is_edited)
+        write_segmentation(Path(path), label_map, about, is_edited=is_edited, overwrite=overwrite)
     else:
-        save_label_map(label_map, Path(path), overwrite=True)
+        save_label_map(label_map, Path(path), overwrite=overwrite)
     return [path]
 
 

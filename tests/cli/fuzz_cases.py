@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,14 @@ _NRRD_HEAD, _DICOM_HEAD = 300, 1600
 
 @dataclass(frozen=True)
 class Case:
-    """What is described, and the files that get damaged, each with the length of its header."""
+    """What is described, and the files that get damaged, each with the length of its header.
+
+    ``is_checked``: every byte lies under a checksum, so whatever opens must be the whole truth.
+    """
 
     described: Path
     damaged: tuple[tuple[Path, int], ...]
+    is_checked: bool = False
 
 
 def _nifti1(folder: Path) -> Case:
@@ -36,7 +40,7 @@ def _nifti2(folder: Path) -> Case:
 
 
 def _packed_nifti(folder: Path) -> Case:
-    return _written(folder / "x.nii.gz", 200)
+    return replace(_written(folder / "x.nii.gz", 200), is_checked=True)
 
 
 def _nrrd(folder: Path) -> Case:
@@ -44,7 +48,8 @@ def _nrrd(folder: Path) -> Case:
 
 
 def _segmentation(folder: Path) -> Case:
-    return _written(folder / "x.seg.nrrd", 1500, SCHEME)
+    path = _written(folder / "x.seg.nrrd", 0, SCHEME).described
+    return Case(path, ((path, path.read_bytes().index(b"\n\n")),))
 
 
 def _metaimage(folder: Path) -> Case:
@@ -64,7 +69,7 @@ def _mgh(folder: Path) -> Case:
 
 
 def _mgz(folder: Path) -> Case:
-    return _by_nibabel(folder / "x.mgz", "MGHImage", 200)
+    return replace(_by_nibabel(folder / "x.mgz", "MGHImage", 200), is_checked=True)
 
 
 def _dicom_file(folder: Path) -> Case:
@@ -74,6 +79,18 @@ def _dicom_file(folder: Path) -> Case:
 
 def _dicom_folder(folder: Path) -> Case:
     return Case(folder, tuple((path, _DICOM_HEAD) for path in _dicom_slices(folder)))
+
+
+def _jpeg_2000(folder: Path) -> Case:
+    return _compressed(folder, "1.2.840.10008.1.2.4.90")
+
+
+def _jpeg_ls(folder: Path) -> Case:
+    return _compressed(folder, "1.2.840.10008.1.2.4.80")
+
+
+def _run_length(folder: Path) -> Case:
+    return _compressed(folder, "1.2.840.10008.1.2.5")
 
 
 def _dicom_seg(folder: Path) -> Case:
@@ -109,6 +126,9 @@ CASES: dict[str, Callable[[Path], Case]] = {
     "MGZ": _mgz,
     "DICOM file": _dicom_file,
     "DICOM folder": _dicom_folder,
+    "DICOM JPEG 2000": _jpeg_2000,
+    "DICOM JPEG-LS": _jpeg_ls,
+    "DICOM RLE": _run_length,
     "DICOM SEG": _dicom_seg,
     "RTSTRUCT": _structure_set,
 }
@@ -136,6 +156,17 @@ def _by_sitk(path: Path) -> Case:
     sitk.WriteImage(image, str(path))
     (body,) = (each for each in path.parent.iterdir() if each != path)
     return Case(path, ((path, path.stat().st_size), (body, 100)))
+
+
+def _compressed(folder: Path, syntax: str) -> Case:
+    import pydicom
+
+    files = _dicom_slices(folder)
+    for path in files:
+        dataset = pydicom.dcmread(path)
+        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+    return Case(folder, tuple((path, _DICOM_HEAD) for path in files))
 
 
 def _dicom_slices(folder: Path) -> list[Path]:

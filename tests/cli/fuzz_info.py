@@ -17,9 +17,11 @@ import tempfile
 import time
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,13 +29,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "formats"))
 
 from cli_support import Ran, hybridseg
 from fuzz_cases import CASES, Case
-from mutations import DICOM_MUTATIONS, MUTATIONS, Mutation, cut
+from mutations import CUTS, DICOM_MUTATIONS, MUTATIONS
 
 from napari_hybridseg.cli.info import info
+from napari_hybridseg.formats import StoredImage, read_image
 
 MOST_SECONDS = 10
 MOST_BYTES = 2 << 30
 _OF_THE_FILE = ("file", "problems")
+_NOTE = "  note "
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is said of the whole file, as JSON and as text, and what is in it."""
+
+    entry: dict[str, Any]
+    text: list[str]
+    image: StoredImage
 
 
 def main(count: int, seed: int, kinds: list[str]) -> None:
@@ -55,9 +68,7 @@ def fuzz(kind: str, count: int, seed: int) -> dict[str, Any]:
         place = Path(folder) / "study" / "series"
         place.mkdir(parents=True)
         case = CASES[kind](place)
-        whole = hybridseg("info", case.described, "--json")
-        truth = _described(whole)
-        assert truth is not None, whole
+        truth = _truth(case.described)
         _limit_memory()
         for index in range(count):
             mutation = mutations[index % len(mutations)]
@@ -65,8 +76,15 @@ def fuzz(kind: str, count: int, seed: int) -> dict[str, Any]:
             raw = target.read_bytes()
             mutant = mutation(raw, rng, head)
             target.write_bytes(mutant)
-            ran, seconds = _timed(case, as_text=index % 4 == 3, is_whole=index % 50 == 0)
-            said = _wrong(ran, truth, mutation)
+            ran, seconds = _timed(
+                case,
+                as_text=rng.random() < 0.25,
+                resample=rng.random() < 0.25,
+                is_whole=index % 50 == 0,
+            )
+            said = _wrong(ran)
+            if not said and ran.code == 0 and (mutation in CUTS or case.is_checked):
+                said = _untruth(ran, case.described, truth)
             if said:
                 wrong.append(f"{index} {mutation.__name__} {target.name}: {said}")
             opened += ran.code == 0
@@ -77,7 +95,12 @@ def fuzz(kind: str, count: int, seed: int) -> dict[str, Any]:
             "peak_mb": peak, "wrong": wrong}  # fmt: skip
 
 
-def _timed(case: Case, *, as_text: bool, is_whole: bool) -> tuple[Ran, float]:
+def _truth(path: Path) -> Truth:
+    entry = _entry(hybridseg("info", path, "--json"))
+    return Truth(entry, _lines(hybridseg("info", path)), read_image(path))
+
+
+def _timed(case: Case, *, as_text: bool, resample: bool, is_whole: bool) -> tuple[Ran, float]:
     """Run the command; a hang ends the process, with the place where it hung on stderr.
 
     The parser of the command line takes ten times as long as the command, so it takes part in one
@@ -88,33 +111,31 @@ def _timed(case: Case, *, as_text: bool, is_whole: bool) -> tuple[Ran, float]:
     try:
         # What escapes from the command would be a traceback in the console: it ends this process.
         if is_whole:
-            ran = hybridseg("info", case.described, *([] if as_text else ["--json"]))
+            options = ["--resample"] * resample + ["--json"] * (not as_text)
+            ran = hybridseg("info", case.described, *options)
         else:
-            ran = _info(case.described, as_json=not as_text)
+            ran = _info(case.described, resample=resample, as_json=not as_text)
     finally:
         faulthandler.cancel_dump_traceback_later()
     return ran, time.perf_counter() - started
 
 
-def _info(path: Path, *, as_json: bool) -> Ran:
+def _info(path: Path, *, resample: bool, as_json: bool) -> Ran:
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            info([path], as_json=as_json)
+            info([path], resample=resample, as_json=as_json)
         except typer.Exit as end:
             code = end.exit_code
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-def _wrong(ran: Ran, truth: dict[str, Any], mutation: Mutation) -> str:
+def _wrong(ran: Ran) -> str:
     """Say what is wrong with an answer; nothing if it is a description or one sentence."""
     if "Traceback" in ran.err + ran.out:
         return ran.err + ran.out
-    entry = _described(ran)
     if ran.code == 0:
-        if entry is not None and mutation is cut and entry != truth:
-            return f"opened although it was cut: {entry}"
         return "" if ran.out.strip() and not ran.err else f"opened and said {ran.err!r}"
     refusal = _refusal(ran)
     if not (refusal.endswith(".") and len(refusal.splitlines()) == 1 and len(refusal) < 2000):
@@ -124,12 +145,28 @@ def _wrong(ran: Ran, truth: dict[str, Any], mutation: Mutation) -> str:
     return ""
 
 
-def _described(ran: Ran) -> dict[str, Any] | None:
-    """Give what was said of the image in itself; None if that was said as text, or nothing."""
-    if ran.code or not ran.out.startswith("{"):
-        return None
+def _untruth(ran: Ran, path: Path, truth: Truth) -> str:
+    """Say how a description, or what was read, differs from the whole file's."""
+    if ran.out.startswith("{") and _entry(ran) != truth.entry:
+        return f"opened, and is not what it was: {_entry(ran)}"
+    if not ran.out.startswith("{") and _lines(ran) != truth.text:
+        return f"opened, and is not what it was: {_lines(ran)}"
+    image = read_image(path)
+    if not np.array_equal(image.array, truth.image.array):
+        return "opened with other voxels"
+    if image.geometry != truth.image.geometry or image.scheme != truth.image.scheme:
+        return f"opened with other geometry or labels: {image.geometry} {image.scheme}"
+    return ""
+
+
+def _entry(ran: Ran) -> dict[str, Any]:
+    """Give what was said of the image in itself."""
     (entry,) = ran.json["files"]
     return {key: value for key, value in entry.items() if key not in _OF_THE_FILE}
+
+
+def _lines(ran: Ran) -> list[str]:
+    return [line for line in ran.out.splitlines() if not line.startswith(_NOTE)]
 
 
 def _refusal(ran: Ran) -> str:

@@ -194,3 +194,21 @@ def test_an_image_that_a_label_map_would_replace_is_said(run, image: Path) -> No
     assert ran.code == 2
     assert "would replace an image" in " ".join(ran.err.split())
     assert drawn.read_bytes() == before
+
+
+def test_one_moment_of_a_time_series(run, image: Path, tmp_path: Path) -> None:
+    moments = [sitk.ReadImage(str(image)) + shift for shift in (0, 300)]
+    series = tmp_path / "series.mha"
+    sitk.WriteImage(sitk.JoinSeries(moments), str(series))
+    out = tmp_path / "out.nrrd"
+    ran = run(series, "-o", out)
+    assert ran.code == 1
+    assert f"{series} holds 2 volumes" in ran.sentence
+    assert "choose one with --time 1 to --time 2" in ran.sentence
+    assert "no volume 3" in run(series, "-o", out, "--time", 3).sentence
+    assert run(series, "-o", out, "--time", 2).code == 0
+    sitk.WriteImage(moments[1], str(tmp_path / "second.mha"))
+    assert run(tmp_path / "second.mha", "-o", tmp_path / "alone.nrrd").code == 0
+    there, alone = (load_label_map(tmp_path / name) for name in ("out.nrrd", "alone.nrrd"))
+    np.testing.assert_array_equal(there.array, alone.array)
+    assert there.source.same_grid(alone.source)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dicom_samples import save_series, voxels
-from mutations import DICOM_MUTATIONS, cut
+from mutations import CUTS, DICOM_MUTATIONS, element_places
 from test_dicom_labels import square, structure_set
 
 from napari_hybridseg.formats import FormatError, StoredImage, read_image
@@ -66,7 +66,7 @@ def mutate(path: Path, count: int, seed: int) -> tuple[int, int]:
                 path.write_bytes(mutation(raw, rng, len(raw)))
                 image = read_or_refuse(path)
                 opened += image is not None
-                if image is not None and mutation is cut:
+                if image is not None and mutation in CUTS:
                     assert_same(image, truth)
         assert tracemalloc.get_traced_memory()[1] < MOST_BYTES
     finally:
@@ -152,3 +152,23 @@ def test_a_scan_does_not_lose_a_broken_slice_in_silence(
         read_image(tmp_path / "scan")
     with pytest.raises(FormatError, match=f"{name} is damaged"):
         read_image(files[1])
+
+
+def test_a_slice_that_ends_anywhere_in_its_header_is_missed(tmp_path: Path) -> None:
+    files = save_series(tmp_path / "scan", VOXELS)
+    raw = files[1].read_bytes()
+    places = element_places(raw)
+    assert len(places) > 30
+    # In the middle of what says of which kind it is, too.
+    sop_class = raw.index(b"\x08\x00\x16\x00UI")
+    for place in (*places, *range(sop_class, sop_class + 40)):
+        files[1].write_bytes(raw[:place])
+        for path in (tmp_path / "scan", files[0], files[1]):
+            with pytest.raises(FormatError, match=f"{files[1].name} is damaged"):
+                read_image(path)
+
+
+def test_what_only_begins_like_dicom_does_not_spoil_a_folder(tmp_path: Path) -> None:
+    save_series(tmp_path, VOXELS)
+    (tmp_path / "index").write_bytes(bytes((2, 0, 0, 0)) + bytes(range(256)))
+    assert read_image(tmp_path).array.shape == (1, *VOXELS.shape)

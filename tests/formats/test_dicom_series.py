@@ -123,7 +123,7 @@ def test_the_same_frames_at_every_position_become_channels(tmp_path: Path) -> No
         save(ct_slice(VOXELS[z], (0, 0, 2.0 * z), number=1 + z), tmp_path / f"b{z}.dcm")
     image = read_series(tmp_path)
     np.testing.assert_array_equal(image.array, np.stack([VOXELS, late]))
-    assert any("became channels" in note for note in image.notes)
+    assert any("do not say whether they are time points" in note for note in image.notes)
 
 
 def test_a_position_that_only_some_slices_share_is_refused(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ class Opens:
 BRAIN = (1, 38, 52, 36)
 F4 = "float32"
 COLOUR = ("in colour",)
-FOURTH = ("fourth axis",)
-FIFTH = ("fifth axis",)
+FOURTH = ("volumes are",)
+FIFTH = ("volumes are channels",)
 UNKNOWN = ("orientation is unknown",)
 SCALED = ("Intensities were scaled",)
 CONFLICT = ("position twice (sform and qform), and the two disagree",)

@@ -118,7 +118,7 @@ def test_nrrd_channels_may_be_the_first_or_the_last_axis(tmp_path: Path, first: 
     expected = VOXELS.reshape(2, 4, 3).transpose(2, 0, 1) if first else VOXELS.reshape(3, 2, 4)
     np.testing.assert_array_equal(image.array[:, 0], expected)
     assert image.geometry.size == (4, 2, 1)
-    assert any("became channels" in note for note in image.notes)
+    assert any("3 volumes" in note for note in image.notes)
 
 
 def test_nrrd_big_endian_and_gzip(tmp_path: Path) -> None:

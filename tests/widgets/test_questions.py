@@ -154,8 +154,10 @@ def test_what_the_volumes_of_a_4d_file_are_is_asked(
     make_napari_viewer_proxy, four, answer, pressed, shapes
 ):
     said = answer(pressed)
-    assert [data.shape for data, _, _ in opened(four)] == shapes
+    layers = opened(four)
+    assert [data.shape for data, _, _ in layers] == shapes
     assert "holds 4 volumes" in said[0]
+    assert not any(attributes["metadata"]["hybridseg"]["notes"] for _, attributes, _ in layers)
 
 
 def test_the_time_point_that_is_shown_is_the_one_that_is_segmented(make_napari_viewer_proxy, four):

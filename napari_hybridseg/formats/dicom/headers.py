@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hybridseg.formats.dicom.libraries import open_dataset, parsing
+from napari_hybridseg.formats.dicom.libraries import is_short, open_header, parsing
 from napari_hybridseg.formats.header_text import damaged
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ _NO_SCAN = ("RT Dose Storage", "RT Image Storage", "Parametric Map Storage", "Ra
 _SUFFIXES = (".dcm", ".ima", ".dicom")
 _MARK = b"DICM"
 _FIRST_GROUPS = (2, 8)
+_TRIGGER_TIMES = (
+    ("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime"),
+    ("", "TriggerTime"),
+)
 _MOST_FRAMES = 100_000
 _ROUNDED = 0.01
 
@@ -59,6 +63,8 @@ class Frame:
         Millimetres from slice to slice as the file states it, 0 where it does not.
     order : tuple of int
         Time point, acquisition, instance: which of several frames at one place came first.
+    moment_s : float or None
+        Seconds since the trigger or the first time point, None where the file does not say.
     """
 
     path: Path
@@ -73,6 +79,7 @@ class Frame:
     intercept: float
     thickness: float
     order: tuple[int, ...]
+    moment_s: float | None = None
 
     @property
     def is_placed(self) -> bool:
@@ -149,15 +156,22 @@ def read_header(path: Path) -> DicomFile | None:
     with path.open("rb") as file:
         bare = file.read(132)[128:] != _MARK
     with parsing(path, "its header cannot be read"):
-        dataset = open_dataset(path, header_only=True)
+        dataset, has_pixels = open_header(path)
+        # Asked first, because pydicom forgets the stated length of what was read.
+        ends_early = is_short(dataset)
         sop_class = str(dataset.get("SOPClassUID") or "")
         series = str(dataset.get("SeriesInstanceUID") or "")
         if bare and not (sop_class and "SOPInstanceUID" in dataset):
             return None
+        if ends_early:
+            raise damaged(path, "it is cut short in its header")
         meta = getattr(dataset, "file_meta", {})
         if _DIRECTORY_CLASS in (sop_class, str(meta.get("MediaStorageSOPClassUID") or "")):
             return None
-        return _described(path, dataset, sop_class, series)
+        header = _described(path, dataset, sop_class, series)
+    if header.kind == IMAGE and not has_pixels:
+        raise damaged(path, "it is cut short before its image begins")
+    return header
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -177,18 +191,18 @@ def _described(path: Path, dataset: Dataset, sop_class: str, series: str) -> Dic
 
     modality = text(dataset, "Modality")
     class_name = UID(sop_class).name
-    has_pixels = "Rows" in dataset and "Columns" in dataset
-    if not sop_class and not has_pixels:
+    is_picture = "Rows" in dataset and "Columns" in dataset
+    if not sop_class and not is_picture:
         raise damaged(path, "it is cut short before it says what it is")
     if sop_class in _SEGMENTATION_CLASSES:
         kind = SEGMENTATION
     elif sop_class == _STRUCTURE_CLASS:
         kind = STRUCTURES
-    elif class_name in _NO_SCAN or not (has_pixels or "Image Storage" in class_name):
+    elif class_name in _NO_SCAN or not (is_picture or "Image Storage" in class_name):
         kind = modality or "unknown"
     else:
         kind = IMAGE
-    if kind == IMAGE and not has_pixels:
+    if kind == IMAGE and not is_picture:
         raise damaged(path, "it is cut short before its image begins")
     return DicomFile(
         path=path,
@@ -258,6 +272,7 @@ def frames_of(path: Path, dataset: Dataset) -> Iterator[Frame]:
                 int(groups.number("FrameContentSequence", "InstanceNumber", 0.0)),
                 index,
             ),
+            moment_s=groups.moment_s(),
         )
 
 
@@ -306,9 +321,21 @@ class _Groups:
             raise ValueError("RescaleSlope is 0")
         return slope
 
+    def moment_s(self) -> float | None:
+        offset = self.number("TemporalPositionSequence", "TemporalPositionTimeOffset", np.nan)
+        if np.isfinite(offset):
+            return offset
+        for sequence, keyword in _TRIGGER_TIMES:
+            milliseconds = self.number(sequence, keyword, np.nan)
+            if np.isfinite(milliseconds):
+                return milliseconds / 1000
+        return None
+
     def number(self, sequence: str, keyword: str, default: float) -> float:
         value = self.value(sequence, keyword)
-        number = default if value is None or value == "" else float(value)
+        if value is None or value == "":
+            return default
+        number = float(value)
         if not np.isfinite(number):
             raise ValueError(f"{keyword} is not finite")
         return number

@@ -96,7 +96,7 @@ def _library_errors() -> tuple[type[Exception], ...]:
     return (*_BUILT_IN_ERRORS, BytesLengthException, InvalidDicomError)
 
 
-def open_dataset(path: Path, *, header_only: bool = False) -> FileDataset:
+def open_dataset(path: Path) -> FileDataset:
     """Read a file with pydicom, without believing the lengths that it states.
 
     A plain file would set aside the 4 GB that a damaged length asks for; a mapped one gives what
@@ -106,13 +106,32 @@ def open_dataset(path: Path, *, header_only: bool = False) -> FileDataset:
     ----------
     path : Path
         The file, not empty.
-    header_only : bool
-        Whether to stop before the pixels.
     """
     from pydicom import dcmread
 
+    with _mapped(path) as mapped:
+        return dcmread(cast("BinaryIO", mapped), force=True)
+
+
+def open_header(path: Path) -> tuple[FileDataset, bool]:
+    """Read a file up to its pixels, as `open_dataset` does; say too whether pixels follow.
+
+    A file that was cut between two elements shows it by nothing else.
+    """
+    from pydicom import dcmread
+    from pydicom.uid import DeflatedExplicitVRLittleEndian as Deflated
+
+    with _mapped(path) as mapped:
+        dataset = dcmread(cast("BinaryIO", mapped), stop_before_pixels=True, force=True)
+        # A deflated file is unpacked to its end, and shows a cut by that.
+        is_packed = dataset.file_meta.get("TransferSyntaxUID") == Deflated
+        return dataset, is_packed or mapped.tell() < mapped.size()
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap]:
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as mapped:
-        return dcmread(cast("BinaryIO", mapped), stop_before_pixels=header_only, force=True)
+        yield mapped
 
 
 def read_whole(path: Path) -> FileDataset:
@@ -124,7 +143,6 @@ def read_whole(path: Path) -> FileDataset:
         If it is damaged, or ends in the middle of an element.
     """
     from pydicom import uid
-    from pydicom.dataelem import RawDataElement
 
     with (
         parsing(path, "it cannot be read to its end"),
@@ -132,18 +150,24 @@ def read_whole(path: Path) -> FileDataset:
     ):
         warnings.simplefilter("always")
         dataset = open_dataset(path)
-        elements = list(map(dataset.get_item, dataset.keys()))
+        short = is_short(dataset)
         if "TransferSyntaxUID" not in dataset.file_meta:
             implicit = dataset.original_encoding[0]
             dataset.file_meta.TransferSyntaxUID = (
                 uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
             )
-    short = any(
-        isinstance(element, RawDataElement)
-        and element.length != _UNDEFINED_LENGTH
-        and len(element.value or b"") != element.length
-        for element in elements
-    )
     if short or any("end of file" in str(warning.message).lower() for warning in heard):
         raise FormatError(f"{path} is cut short: its end is missing; copy or export it again.")
     return dataset
+
+
+def is_short(dataset: FileDataset) -> bool:
+    """Say whether an element holds less than it states: the file ends in it."""
+    from pydicom.dataelem import RawDataElement
+
+    return any(
+        isinstance(element, RawDataElement)
+        and element.length != _UNDEFINED_LENGTH
+        and len(element.value or b"") != element.length
+        for element in map(dataset.get_item, dataset.keys())
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.formats.dicom.catalogue import Catalogue, Series, SeriesInfo, survey
+from napari_hybridseg.formats.dicom.headers import Frame
 from napari_hybridseg.formats.dicom.pixels import read_intensities
 from napari_hybridseg.formats.dicom.stacking import Stack, stack_up
 from napari_hybridseg.formats.grids import ROUNDING_VOXELS, RawImage, Sheared, settle
@@ -17,11 +18,13 @@ from napari_hybridseg.formats.stored import (
     FormatError,
     IrregularGridError,
     StoredImage,
+    volumes_note,
 )
 from napari_hybridseg.geometry import Geometry
 
 _MOST_LISTED = 8
 _MOST_GROWTH = 4
+_EVEN = 0.01
 
 
 def list_series(path: str | PathLike[str]) -> list[SeriesInfo]:
@@ -284,23 +287,31 @@ def _channel_axis(stack: Stack) -> ChannelAxis:
     """Say what the frames at one position are: colours, or time points where they say so."""
     if stack.frames[0][0].samples > 1:
         return ChannelAxis("colours")
-    moments = {frame.order[0] for frame in stack.frames[0]}
-    if stack.channels > 1 and len(moments) == stack.channels:
-        return ChannelAxis("time")
-    return ChannelAxis()
+    if stack.channels < 2:
+        return ChannelAxis()
+    if not all(_are_moments(frames) for frames in stack.frames):
+        return ChannelAxis()
+    steps = np.diff([frame.moment_s or 0.0 for frame in stack.frames[0]])
+    is_even = np.ptp(steps) <= _EVEN * abs(steps.mean())
+    return ChannelAxis("time", max(0.0, float(steps.mean())) if is_even else 0.0)
+
+
+def _are_moments(frames: tuple[Frame, ...]) -> bool:
+    """Say whether every frame at a position was taken at a time of its own, as the files say."""
+    moments = {frame.moment_s for frame in frames}
+    is_timed = None not in moments and len(moments) == len(frames)
+    return is_timed or len({frame.order[0] for frame in frames}) == len(frames)
 
 
 def _stack_notes(series: Series, stack: Stack) -> tuple[str, ...]:
     notes = []
     frame = stack.frames[0][0]
     if stack.channels > 1 and _channel_axis(stack).kind == "time":
-        notes.append(
-            f"Each of the {len(stack.heights)} positions has {stack.channels} time points."
-        )
+        notes.append(volumes_note(stack.channels, _channel_axis(stack)))
     elif stack.channels > 1:
         notes.append(
-            f"Each of the {len(stack.heights)} positions has {stack.channels} slices (time points, "
-            "echoes or directions?): they became channels."
+            f"Each of the {len(stack.heights)} positions has {stack.channels} slices, and the "
+            "files do not say whether they are time points, echoes or directions."
         )
     if frame.samples > 1:
         notes.append(f"The image is in colour; its {frame.samples} colours became channels.")

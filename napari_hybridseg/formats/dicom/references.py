@@ -10,7 +10,7 @@ import numpy as np
 from napari_hybridseg.formats.dicom.catalogue import Catalogue, Series, survey, survey_near
 from napari_hybridseg.formats.dicom.contours import rasterise, read_structures
 from napari_hybridseg.formats.dicom.headers import SEGMENTATION, STRUCTURES, read_header
-from napari_hybridseg.formats.dicom.libraries import check_installed, open_dataset, parsing
+from napari_hybridseg.formats.dicom.libraries import check_installed, open_header, parsing
 from napari_hybridseg.formats.dicom.reading import choose, grid_of
 from napari_hybridseg.formats.dicom.segmentations import LabelGrid, read_segments, series_of
 from napari_hybridseg.formats.files import check_readable
@@ -62,7 +62,7 @@ def read_segmentation(
 
 def _segmentation(path: Path, scan: str | PathLike[str] | None) -> StoredImage:
     with parsing(path, "its references cannot be read"):
-        uids = series_of(open_dataset(path, header_only=True))
+        uids = series_of(open_header(path)[0])
     labels = read_segments(path)
     series = _series_named(path, scan, uids)
     if series is None:

@@ -175,12 +175,18 @@ def stack_up(frames: Sequence[Frame]) -> Stack:
             last = height[id(frame)]
         places[-1].append(frame)
     for place in places:
-        place.sort(key=lambda frame: (frame.order, str(frame.path)))
+        place.sort(key=_moment)
     return Stack(
         frames=tuple(map(tuple, places)),
         positions=np.array([place[0].position for place in places], dtype=np.float64),
         heights=np.array([height[id(place[0])] for place in places]),
     )
+
+
+def _moment(frame: Frame) -> tuple[object, ...]:
+    """Say when a frame was taken, as far as its file tells."""
+    time_point, *others = frame.order
+    return time_point, frame.moment_s or 0.0, others, str(frame.path)
 
 
 def normal_of(frame: Frame) -> NDArray[np.float64]:

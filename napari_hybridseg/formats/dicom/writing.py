@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_hybridseg.atomic import atomic_path
 from napari_hybridseg.formats.dicom.catalogue import survey
 from napari_hybridseg.formats.dicom.codes import ANATOMICAL_STRUCTURE, TISSUE
-from napari_hybridseg.formats.dicom.libraries import check_installed, open_dataset, parsing
+from napari_hybridseg.formats.dicom.libraries import check_installed, open_header, parsing
 from napari_hybridseg.formats.dicom.reading import choose, grid_of
 from napari_hybridseg.formats.dicom.segmentations import description_of
 from napari_hybridseg.formats.stored import FormatError
@@ -145,7 +145,7 @@ def _sources(path: Path, files: Sequence[Path]) -> list[Dataset]:
     datasets: list[Dataset] = []
     for file in files:
         with parsing(file, "its header cannot be read"):
-            dataset = open_dataset(file, header_only=True)
+            dataset = open_header(file)[0]
             missing = [name for name in _NEEDED if not dataset.get(name)]
             for keyword in _MAY_BE_EMPTY:
                 if keyword not in dataset:
