@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 _MOST_NAMES = 40
 _MOST_NUMBERS = 60
 _NAME_INCHES = 0.13
+_LETTER_INCHES = 0.048
+_MOST_LETTERS = 60
+_LEAST_PART = 0.05
 
 
 def draw_bars(figure: Figure, bars: Bars) -> None:
     """Draw a bar for each name, and a line where each would be if all were alike."""
-    axes = figure.add_axes((0.07, 0.2, 0.9, 0.66))
+    width, height = figure.get_size_inches()
+    bottom = 0.62 / height
+    tall = max(1 - bottom - 0.5 / height, _LEAST_PART)
+    axes = figure.add_axes((0.75 / width, bottom, 0.97 - 0.75 / width, tall))
     axes.bar(np.arange(len(bars.values)), bars.values, color="#3b6ea5", width=0.8)
     if bars.even is not None:
         axes.axhline(bars.even, color="#c44e52", linewidth=1, linestyle="--")
@@ -47,11 +53,12 @@ def draw_bars(figure: Figure, bars: Bars) -> None:
     _name_axis(figure, axes, "x", bars.names)
     axes.set_xlim(-0.7, len(bars.values) - 0.3)
     axes.set_xlabel(bars.name_title, fontsize=9)
-    axes.set_ylabel(_wrapped(bars.unit, 45), fontsize=9)
+    axes.set_ylabel(_wrapped(bars.unit, max(int(tall * height * 13), 12)), fontsize=9)
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.text(0.01, 0.965, bars.title, fontsize=11, va="top")
+    title = _wrapped(bars.title, int(width * 12.5))
+    figure.text(0.01, 1 - 0.08 / height, title, fontsize=10, va="top")
 
 
 def draw_matrix(figure: Figure, matrix: Matrix, *, keeps_size: bool = False) -> None:
@@ -64,25 +71,29 @@ def draw_matrix(figure: Figure, matrix: Matrix, *, keeps_size: bool = False) -> 
         figure.set_size_inches(*_size(rows, columns))
     width, height = figure.get_size_inches()
     left = (0.75 + 0.075 * min(max(map(len, matrix.rows)), 22)) / width
-    names = 0.048 * max(map(len, matrix.columns)) if _is_upright(matrix.columns) else 0.0
-    bottom = (0.68 + min(names, 1.4)) / height
-    axes = figure.add_axes((left, bottom, 0.97 - left - 1.1 / width, 1 - bottom - 0.5 / height))
+    is_upright = _is_upright(matrix.columns)
+    # in a low dock names are cut, so that something is left of the matrix
+    letters = int(min(1.4, 0.25 * height) / _LETTER_INCHES) if is_upright else _MOST_LETTERS
+    columns_named = [_cut(name, letters) for name in matrix.columns]
+    names = _LETTER_INCHES * max(map(len, columns_named)) if is_upright else 0.0
+    bottom = (0.68 + names) / height
+    wide, tall = 0.97 - left - 1.1 / width, 1 - bottom - 0.5 / height
+    axes = figure.add_axes((left, bottom, max(wide, _LEAST_PART), max(tall, _LEAST_PART)))
     low, high = _range(matrix)
     colours = "RdBu_r" if matrix.scale == "diverging" else "viridis"
     picture = axes.imshow(
         matrix.values, cmap=colours, vmin=low, vmax=high, aspect="auto", interpolation="nearest"
     )
-    _name_axis(figure, axes, "x", matrix.columns)
+    _name_axis(figure, axes, "x", columns_named)
     _name_axis(figure, axes, "y", matrix.rows)
     axes.tick_params(labelsize=7.5)
     axes.set_xlabel(matrix.column_title, fontsize=9)
-    axes.set_ylabel(matrix.row_title, fontsize=9)
+    axes.set_ylabel(_wrapped(matrix.row_title, max(int(tall * height * 12), 8)), fontsize=9)
     if rows * columns <= _MOST_NUMBERS:
         _write_numbers(axes, matrix, low, high)
     bar = figure.colorbar(picture, cax=figure.add_axes(_beside(axes, width)))
     bar.ax.tick_params(labelsize=7.5)
-    tall = axes.get_position().height * height
-    bar.set_label(_wrapped(matrix.unit, max(int(tall * 15), 12)), fontsize=8.5)
+    bar.set_label(_wrapped(matrix.unit, max(int(tall * height * 13), 12)), fontsize=8.5)
     title = _wrapped(matrix.title, int(width * 12.5))
     figure.text(0.01, 1 - 0.08 / height, title, fontsize=10, va="top")
 
@@ -144,6 +155,10 @@ def _name_axis(figure: Figure, axes: Axes, which: str, names: Sequence[str]) -> 
 
 def _is_upright(names: Sequence[str]) -> bool:
     return max(map(len, names)) > 3 and len(names) > 4
+
+
+def _cut(name: str, letters: int) -> str:
+    return name if len(name) <= letters else name[: letters - 1].rstrip() + "…"
 
 
 def _wrapped(text: str, width: int) -> str:

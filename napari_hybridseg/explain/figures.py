@@ -15,6 +15,14 @@ import numpy as np
 
 from napari_hybridseg.atomic import WriteError, atomic_path
 from napari_hybridseg.explain.charts import draw_bars, draw_matrix
+from napari_hybridseg.explain.overlays import (
+    draw_box,
+    draw_cross,
+    draw_heat,
+    draw_labels,
+    draw_points,
+    draw_regions,
+)
 from napari_hybridseg.explain.planes import Planes
 from napari_hybridseg.explain.products import (
     Bars,
@@ -57,7 +65,6 @@ def panel_figure(
     focus_mm : tuple of float, optional
         The point, LPS millimetres, that the three planes go through; where none is given, the
         clicked point, or where the map is strongest.
-
     size_inches : tuple of float, optional
         Width and height; where none is given, what suits the product.
 
@@ -74,15 +81,34 @@ def panel_figure(
     figure = _new_figure()
     if size_inches is not None:
         figure.set_size_inches(*size_inches)
+    draw_panel(
+        figure, volume, explanation, product, focus_mm=focus_mm, keeps_size=size_inches is not None
+    )
+    return figure
+
+
+def draw_panel(
+    figure: Figure,
+    volume: Volume,
+    explanation: Explanation,
+    product: Product | None = None,
+    *,
+    focus_mm: Millimetres | None = None,
+    keeps_size: bool = False,
+) -> None:
+    """Draw as :func:`panel_figure` does into a figure, in place of what it holds.
+
+    A figure that ``keeps_size`` is laid out for the inches that it has.
+    """
+    figure.clear()
     product = explanation.products[0] if product is None else product
     if isinstance(product, Matrix):
-        draw_matrix(figure, product, keeps_size=size_inches is not None)
+        draw_matrix(figure, product, keeps_size=keeps_size)
     elif isinstance(product, Bars):
         draw_bars(figure, product)
     else:
         _draw_planes(figure, volume, explanation, product, focus_mm)
     figure.text(0.01, 0.012, explanation.provenance, fontsize=7, color="0.35", va="bottom")
-    return figure
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> None:
@@ -128,23 +154,23 @@ def _draw_planes(
         planes = Planes(figure, volume, _focus(volume, explanation, product, focus_mm))
         planes.title(product.title)
         if maps:
-            planes.heat(maps[0])
-        planes.regions(product)
+            draw_heat(planes, maps[0])
+        draw_regions(planes, product)
         return
     planes = Planes(figure, volume, _focus(volume, explanation, product, focus_mm))
     if isinstance(product, LabelMap):
         planes.title(product.name)
-        planes.labels(product)
+        draw_labels(planes, product)
     elif isinstance(product, HeatMap):
         planes.title(product.title)
-        planes.heat(product)
+        draw_heat(planes, product)
     elif isinstance(product, SamplingPoints):
         planes.title(product.title)
-        planes.points(product)
+        draw_points(planes, product)
     if explanation.window is not None:
-        planes.box(explanation.window)
+        draw_box(planes, explanation.window)
     if explanation.options.point is not None:
-        planes.cross(explanation.options.point)
+        draw_cross(planes, explanation.options.point)
 
 
 def _focus(

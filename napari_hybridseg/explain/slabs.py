@@ -29,6 +29,7 @@ class SlabMeans:
     The bare means of any maps, in voxels or in cells: what a segmentation's accumulator does for
     logits, without its arithmetic. With ``reduce`` a slab has one channel, what ``reduce`` makes of
     the means of its cells: then the means of all channels exist for one row at a time only.
+    Slabs are ``thickness`` rows thick, which divides what becomes final at a time.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class SlabMeans:
         importance: Tensor,
         channels: int,
         reduce: Reduce | None = None,
+        thickness: int = 1,
     ) -> None:
         shape = (windows.window[0], *windows.padded[1:])
         self._windows = windows
         self._importance = importance
         self._reduce = reduce
+        self._thickness = thickness
         self._sum = torch.zeros((channels, *shape), device=importance.device)
         self._weight = torch.zeros(shape, device=importance.device)
         self._top = 0
@@ -49,7 +52,7 @@ class SlabMeans:
     def add(self, start: Shape, values: Tensor) -> Iterator[Slab]:
         """Add one window's values, (C, *window), that begin at ``start``; give what is final."""
         if start[0] > self._top:
-            yield self._release(start[0] - self._top)
+            yield from self._release(start[0] - self._top)
         _, y, x = start
         _, height, width = self._windows.window
         place = (slice(None), slice(y, y + height), slice(x, x + width))
@@ -58,10 +61,12 @@ class SlabMeans:
 
     def finish(self) -> Iterator[Slab]:
         """Give what is left after the last window."""
-        yield self._release(self._windows.window[0])
+        yield from self._release(self._windows.window[0])
 
-    def _release(self, rows: int) -> Slab:
-        slab = Slab(self._top, self._means(rows))
+    def _release(self, rows: int) -> Iterator[Slab]:
+        for first in range(0, rows, self._thickness):
+            last = first + self._thickness
+            yield Slab(self._top + first, self._means(first, last))
         depth = self._windows.window[0]
         for held in (self._sum, self._weight[None]):
             # row by row, so that what moves up is never held twice
@@ -69,10 +74,10 @@ class SlabMeans:
                 held[:, row - rows] = held[:, row]
             held[:, depth - rows :] = 0
         self._top += rows
-        return slab
 
-    def _means(self, rows: int) -> Tensor:
+    def _means(self, first: int, last: int) -> Tensor:
         if self._reduce is None:
-            return self._sum[:, :rows] / self._weight[:rows]
-        found = [self._reduce(self._sum[:, row] / self._weight[row]) for row in range(rows)]
+            return self._sum[:, first:last] / self._weight[first:last]
+        rows = range(first, last)
+        found = [self._reduce(self._sum[:, row] / self._weight[row]) for row in rows]
         return torch.stack(found)[None]

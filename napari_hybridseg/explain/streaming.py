@@ -80,6 +80,7 @@ def stream(
             cells.importance(layer.stride, session.importance_kind).to(session.device),
             layer.channels,
             layer.reduce,
+            cells.stride[0] // layer.stride[0],
         )
         for layer in layers
     ]
@@ -92,14 +93,16 @@ def stream(
             with torch.enable_grad() if gradients else torch.inference_mode():
                 maps = extract(session.window(image, start, plan), seen)
             seen.clear()
-            ready = [
-                list(accumulator.add(at.starts[done], one.detach()))
-                for accumulator, at, one in zip(accumulators, plans, maps, strict=True)
-            ]
-            yield from zip(*ready, strict=True)
+            yield from zip(
+                *(
+                    accumulator.add(at.starts[done], one.detach())
+                    for accumulator, at, one in zip(accumulators, plans, maps, strict=True)
+                ),
+                strict=True,
+            )
             left = (time.monotonic() - began) / (done + 1) * (len(plan) - done - 1)
             yield Progress(stage, done + 1, len(plan), left)
-        yield from zip(*(list(accumulator.finish()) for accumulator in accumulators), strict=True)
+        yield from zip(*(accumulator.finish() for accumulator in accumulators), strict=True)
 
 
 def look(

@@ -72,6 +72,11 @@ class ExplainChart(QWidget):
         self._stack.setCurrentWidget(self.text)
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return self._stack.currentWidget() is self.text
+
     def show_region(self, number: int) -> None:
         """Show which uncertain region the view went to, counted from 0."""
         if 0 <= number < self.table.rowCount():
@@ -80,7 +85,7 @@ class ExplainChart(QWidget):
     def _show_figure(
         self, explanation: Explanation, product: Bars | Matrix, volume: Volume
     ) -> None:
-        from napari_hybridseg.explain.figures import can_draw, panel_figure
+        from napari_hybridseg.explain.figures import can_draw, draw_panel, panel_figure
 
         if not can_draw():
             self.text.setText(_NEEDS_MATPLOTLIB)
@@ -95,6 +100,11 @@ class ExplainChart(QWidget):
         self.canvas = FigureCanvasQTAgg(figure)
         self.canvas.mpl_connect(
             "button_press_event", lambda event: self._on_click(event, product, explanation)
+        )
+        # margins are in inches: in a dock of another height they are other parts of it
+        self.canvas.mpl_connect(
+            "resize_event",
+            lambda _: draw_panel(figure, volume, explanation, product, keeps_size=True),
         )
         self._stack.addWidget(self.canvas)
         self._stack.setCurrentWidget(self.canvas)

@@ -32,7 +32,7 @@ _SEVERAL_COLOURS = (
     "#ffe066",
     "#ff8787",
 )
-_SMALLEST_POINT, _LARGEST_POINT = 0.6, 3.0  # voxels
+_SMALLEST_POINT, _LARGEST_POINT = 1.0, 6.0  # voxels
 
 
 class ExplainLayers:
@@ -79,6 +79,7 @@ class ExplainLayers:
         # the status bar tells of the selected layer what is under the mouse: a point's weight
         points = [self._book.find(key) for key in self._points[1:]]
         still = points or [layer for layer in chosen if layer in self._viewer.layers]
+        still = still or [self._book.find(key) for key in self._keys[:1]]
         if still:
             self._viewer.layers.selection = set(still)
 
@@ -176,12 +177,14 @@ class ExplainLayers:
         """Show the window by the outline of an empty layer, which is seen in every slice."""
         ends = grid.points_to_layer(np.array([box.low, box.high]))
         low, size = ends.min(axis=0), np.ptp(ends, axis=0)
-        place = self._place | {"scale": np.asarray(self._place["scale"]) * size / _BOX_VOXELS}
+        # the smallest voxels give napari's sliders their step: no smaller ones than the volume's
+        count = np.where(size < _BOX_VOXELS, 1, _BOX_VOXELS)
+        place = self._place | {"scale": np.asarray(self._place["scale"]) * size / count}
         keys = ("scale", "translate", "rotate", "shear")
         to_world = Affine(ndim=3, **{key: self._place[key] for key in keys})
-        place["translate"] = to_world(low + size / _BOX_VOXELS / 2)
+        place["translate"] = to_world(low + size / count / 2)
         layer = self._viewer.add_image(
-            np.zeros((_BOX_VOXELS,) * 3, dtype=np.float32),
+            np.zeros(count, dtype=np.float32),
             name=BOX_NAME,
             blending="additive",
             contrast_limits=(0, 1),

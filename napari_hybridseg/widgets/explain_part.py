@@ -62,8 +62,10 @@ class ExplainPart:
         self.controller.close()
 
     def _show_chart(self, explanation: Explanation | None) -> None:
-        """Show numbers in a dock under the picture, which comes with the first of them."""
+        """Show numbers in a dock under the picture, which comes and goes with them."""
         if not self.chart.show_explanation(explanation, self.controller.volume):
+            if self._dock is not None and self.chart.is_empty:
+                self._dock.hide()
             return
         if self._dock is None:
             self._dock = self._viewer.window.add_dock_widget(

@@ -13,7 +13,8 @@ from helpers import EVERY_ORDER, ORGANS, grid, stored
 
 from napari_hybridseg.checkpoint import Checkpoint, save_checkpoint
 from napari_hybridseg.events import Result
-from napari_hybridseg.explain import ExplainOptions, Explanation, explain
+from napari_hybridseg.explain import ExplainOptions, Explanation, explain, find_view
+from napari_hybridseg.inference.preprocess import prepare
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.model_card import ModelCard, WindowDefaults
 from napari_hybridseg.networks import create_network
@@ -49,6 +50,7 @@ TRANSFUSE: dict[str, Any] = {
     "grid": (2, 2),
 }
 UNET: dict[str, Any] = {"channels": [4, 8], "strides": [2], "num_res_units": 0}
+ONE_WINDOW = (8, 16, 16)
 TWO_D: WindowDefaults = WindowDefaults(size=(1, 32, 32), slice_axis=0)
 
 
@@ -123,3 +125,18 @@ def voxel_mm(volume: Volume, zyx: Sequence[float]) -> tuple[float, float, float]
     """Give the LPS millimetres of a canonical voxel."""
     x, y, z = volume.geometry.world(np.asarray(zyx, dtype=float))
     return float(x), float(y), float(z)
+
+
+def direct(volume: Volume, checkpoint: Checkpoint, place: str, direction: str) -> np.ndarray:
+    """Give a block's attention averaged over heads, by running the network by hand."""
+    found = find_view(checkpoint.card, "token-map")
+    where = next(p for p in found.places if p.name == place)
+    image = torch.from_numpy(prepare(volume, checkpoint.card.preprocessing).array)[None]
+    network = checkpoint.build_network()
+    kept = {}
+    module = network.get_submodule(f"{where.module}.attention.{direction.replace('-', '_')}")
+    module.register_forward_hook(lambda _m, _i, output: kept.update(a=output))
+    with torch.inference_mode():
+        network(image)
+    cells = [n // s for n, s in zip(image.shape[2:], where.stride, strict=True)]
+    return kept["a"][0].mean(dim=0).reshape(*cells, -1).numpy()

@@ -37,6 +37,42 @@ def test_the_receptive_field_is_the_gradient(small: Callable[[str], Checkpoint])
     assert 0 <= half <= most
 
 
+OBLIQUE = {"order": 17, "angles": (12, -25, 40), "spacing": (0.8, 1.3, 2.9)}
+
+
+@pytest.mark.parametrize("voxel", [(3, 2, 1), (9, 11, 13), (6, 0, 17)])
+def test_the_receptive_field_lies_around_the_click_in_millimetres(
+    small: Callable[[str], Checkpoint], voxel: tuple[int, int, int]
+) -> None:
+    """Compare with the gradient of the window by hand, placed by its box in millimetres."""
+    volume, checkpoint = noise((12, 14, 18), **OBLIQUE), small("unet")
+    assert volume.geometry.is_oblique
+    clicked = voxel_mm(volume, voxel)
+    found = run(volume, checkpoint, "receptive-field", point=clicked, organ=3, overlap=0.5)
+    (heat,) = found.products
+    assert found.window is not None
+
+    working = prepare(volume, Preprocessing())
+    corner = working.working.index(found.window.corners_mm).min(axis=0) + 0.5
+    first = np.rint(corner).astype(int)
+    np.testing.assert_allclose(corner, first, atol=1e-6)
+    inside = tuple(slice(n, n + 8) for n in first)
+    window = torch.from_numpy(working.array[(slice(None), *inside)].copy())[None]
+    window.requires_grad_()
+    z, y, x = np.rint(working.working.index(np.array(clicked))).astype(int) - first
+    checkpoint.build_network()(window)[0, 2, z, y, x].backward()
+    assert window.grad is not None
+    size = window.grad[0].abs().sum(dim=0).numpy()
+    expected = np.zeros(working.working.shape, np.float32)
+    expected[inside] = size / size.sum()
+    np.testing.assert_allclose(working.change.apply(heat.array), expected, rtol=1e-4, atol=1e-8)
+    assert not np.allclose(size, size[::-1], rtol=0.1), "a flipped axis would not be seen"
+
+    strongest = np.unravel_index(int(heat.array.argmax()), heat.array.shape)
+    away = np.array(voxel_mm(volume, strongest)) - clicked
+    assert np.linalg.norm(away) <= np.linalg.norm(2 * np.array(OBLIQUE["spacing"]))
+
+
 def test_cam_plus_plus_is_the_papers_formula() -> None:
     torch.manual_seed(0)
     features, gradient = torch.rand(3, 2, 2, 2), torch.randn(3, 2, 2, 2)

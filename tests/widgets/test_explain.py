@@ -13,6 +13,8 @@ import pytest
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.model_card import WindowDefaults
 from napari_hybridseg.widgets.explain_layers import BOX_NAME, MARK_NAME, contrast_of, see_through
+from napari_hybridseg.widgets.layer_data import placement_of
+from napari_hybridseg.widgets.layer_geometry import grid_of_layer
 from napari_hybridseg.widgets.state import Phase
 
 from .explanations import DOUBTS, HEADS, HOT, LEVELS, QUERY, SAMPLED, WEIGHTS
@@ -271,6 +273,20 @@ def test_the_window_is_outlined_where_it_lies(points):
     np.testing.assert_allclose(last + half, np.maximum(low, high) + step, atol=1e-6)
 
 
+def test_the_outline_of_a_slice_leaves_the_sliders_their_steps(points):
+    steps = [r.step for r in points.viewer.dims.range]
+    points.show("sampling-points", point=(0.0, 20.0, 30.0))
+    shown = points.part.state.explanation
+    one_slice = replace(shown.window, low=(0.5, -0.5, -0.5), high=(1.5, 3.5, 5.5))
+    layers, grid = points.part.controller._layers, grid_of_layer(points.layer)
+    layers.show(replace(shown, window=one_slice), grid, placement_of(points.layer), "scan")
+    np.testing.assert_allclose([r.step for r in points.viewer.dims.range], steps)
+    box = points.viewer.layers[BOX_NAME]
+    (first, last) = box.extent.world
+    high = np.abs(last - first + np.asarray(box.scale))
+    np.testing.assert_allclose(high, np.asarray(points.layer.scale) * (1, 4, 6))
+
+
 def press(panel: ExplainPanel, x: float, y: float) -> None:
     """Click into the chart, at a place of its data."""
     from matplotlib.backend_bases import MouseEvent
@@ -298,8 +314,13 @@ def test_a_bar_is_a_click_away_from_its_tokens_map_and_so_is_the_next(tokens, en
     press(tokens, 3.2, 0.1)
     assert engine.jobs[-1].options.token == 3
     assert engine.jobs[-1].options.direction == "token-to-map"
+    dock = tokens.part._dock
+    assert not dock.isHidden()
     tokens.show("entropy")
     assert tokens.part.chart.canvas is None
+    assert dock.isHidden(), "an empty dock takes a third of the window"
+    tokens.show("token-organs")
+    assert not dock.isHidden()
 
 
 def test_a_row_of_tokens_and_organs_is_a_click_away_from_its_map(tokens, engine):
@@ -422,12 +443,15 @@ def test_a_map_with_a_middle_has_it_in_the_middle_of_its_colours(make_volume):
 
 @pytest.mark.slow
 def test_the_engines_own_process_explains(make_napari_viewer_proxy, qtbot, make_volume, tmp_path):
+    import torch
+
     from napari_hybridseg.checkpoint import save_checkpoint
     from napari_hybridseg.labels import LabelScheme
     from napari_hybridseg.model_card import ModelCard
     from napari_hybridseg.networks import create_network
 
     config = {"channels": (4, 8), "strides": (2,)}
+    torch.manual_seed(0)
     network = create_network("unet", 1, 3, **config)
     card = ModelCard(
         name="random-unet",
@@ -444,6 +468,31 @@ def test_the_engines_own_process_explains(make_napari_viewer_proxy, qtbot, make_
     qtbot.waitUntil(lambda: not panel.state.phase.is_busy, timeout=120_000)
     assert panel.state.phase is Phase.DONE, panel.widget.controller.report()
     (heat,) = (layer for layer in panel.aids if "receptive field" in layer.name)
-    assert heat.data.shape == panel.layer.data.shape
-    assert 0 < heat.data.sum() <= 1 + 1e-4  # what reaches into the padding is not shown
     assert np.array_equal(heat.scale, panel.layer.scale)
+    np.testing.assert_allclose(
+        heat.data, gradient_by_hand(panel, tmp_path / "random-unet.safetensors"), rtol=1e-3
+    )
+    strongest = np.unravel_index(int(heat.data.argmax()), heat.data.shape)
+    away = heat.data_to_world(strongest) - panel.world_of(QUERY)
+    assert np.linalg.norm(away) <= np.linalg.norm(panel.layer.scale)
+
+
+def gradient_by_hand(panel: ExplainPanel, path: Path) -> np.ndarray:
+    """Give the share of the clicked voxel's gradient in each voxel of the shown layer."""
+    import torch
+
+    from napari_hybridseg.checkpoint import load_checkpoint
+    from napari_hybridseg.inference.preprocess import prepare
+
+    checkpoint = load_checkpoint(path)
+    prepared = prepare(panel.volume, checkpoint.card.preprocessing)
+    window = panel.part.state.explanation.window
+    before = -np.rint(np.array(window.low) + 0.5).astype(int)
+    ends = [(int(b), int(8 - b - n)) for b, n in zip(before, prepared.working.shape, strict=True)]
+    padded = torch.from_numpy(np.pad(prepared.array, [(0, 0), *ends]))[None].requires_grad_()
+    z, y, x = np.array(QUERY) + before
+    logits = checkpoint.build_network()(padded)
+    logits[0, int(logits[0, :, z, y, x].argmax()), z, y, x].backward()
+    size = padded.grad[0].abs().sum(dim=0).numpy()
+    inside = tuple(slice(b, b + n) for b, n in zip(before, prepared.working.shape, strict=True))
+    return grid_of_layer(panel.layer).to_layer(size[inside] / size.sum())
