@@ -39,6 +39,7 @@ from napari_hybridseg.inference.brick_sums import BrickAccumulator
 from napari_hybridseg.inference.bricks import BrickWall, lightest_order
 from napari_hybridseg.inference.finish import LabelBox, LabelFinisher
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.run_plan import plan_run
 from napari_hybridseg.inference.running import WindowRun
 from napari_hybridseg.inference.windows import importance_map, window_grid
@@ -157,7 +158,7 @@ def bare_forwards(image: NDArray[np.float32]) -> None:
 def ours(image: NDArray[np.float32]) -> Labels:
     """Segment with this package's loop."""
     plan = plan_run(image.shape[1:], card(), SegmentOptions(), None)
-    labels = np.zeros(image.shape[1:], dtype=np.uint8)
+    labels = own_pages(image.shape[1:], np.uint8)
     tables = tuple(axis_table(n, n) for n in labels.shape)
     backend = TorchBackend(network(), CPU, "float32", None)
     run = WindowRun(plan, tables, np.arange(CLASSES, dtype=np.uint8), backend, card(), 1)
@@ -192,9 +193,10 @@ def smooth_logits() -> NDArray[np.float32]:
 def our_way_back(logits: NDArray[np.float32]) -> Labels:
     """Bring logits to the scan's grid brick by brick, as they come from the windows."""
     working, output = BACK
-    labels = np.zeros(output, dtype=np.uint8)
+    labels = own_pages(output, np.uint8)
     arithmetic = HostArithmetic(torch.get_num_threads())
-    grid = lightest_order(window_grid(working, (48, 80, 80), 0.0), CLASSES)
+    # about the size of the bricks that windows of 96x96x96 with an overlap of half leave
+    grid = lightest_order(window_grid(working, (48, 40, 80), 0.0), CLASSES)
     ones = np.ones(grid.window, dtype=np.float32)
     sums = BrickAccumulator(BrickWall(grid), ones, CLASSES, arithmetic)
     tables = tuple(axis_table(n, m) for n, m in zip(working, output, strict=True))

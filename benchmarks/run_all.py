@@ -106,6 +106,8 @@ def main() -> None:
     options = parser.parse_args()
     always = [name for name, entry in ENTRIES.items() if not entry.only_named]
     names = [name for name in ENTRIES if name in (options.only or always)]
+    # what is running is ended with this process; see ``run_one``
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     report = run_all(names, quick=options.quick, out=options.out)
     if options.json:
         print(json.dumps(report.as_json()))
@@ -114,7 +116,9 @@ def main() -> None:
     for verdict in asked:
         number, target = verdict.number, verdict.claim.target
         measured = "" if number is None else f": {target.worded(number)}"
-        print(f"{verdict.told.strip('*'):>10}  {verdict.claim.title}{measured} ({target})")
+        word, _, why = verdict.told.replace("*", "").partition(": ")
+        told = f"{verdict.claim.title}{measured} ({target})"
+        print(f"{word:>12}  {told}{': ' + why if why else ''}")
     print(f"\n{options.out}")
 
 

@@ -57,7 +57,8 @@ def test_inference(bench: Any) -> None:
     bad = list(verdicts(bench, worse, "inference").values())
     assert [v.number for v in bad[:3]] == [601, 7, pytest.approx(2.1 / 8)]
     assert [v.is_met for v in bad[:3]] == [False, False, False]
-    assert bad[0].told == "**not met**"
+    assert bad[0].told == f"**not met**: {bad[0].claim.reason}"
+    assert bad[0].claim.reason
 
 
 def test_another_size_or_a_system_that_tells_no_memory_measures_nothing(bench: Any) -> None:
@@ -158,7 +159,7 @@ def test_a_failure_never_stops_the_rest_and_the_page_says_it(
     assert "* CPU: abacus" in text
     assert "The machine was busy" in text
     assert "| ≤ 600 MB | 450 MB | met |" in text
-    assert "| ≥ 30x | 20x | **not met** |" in text
+    assert "| ≥ 30x | 20x | **not met**: " in text
     assert "not measured: 'metrics' failed" in text
     assert "It did not run to its end: no module named medpy" in text
     content = json.loads(json.dumps(report.as_json()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,12 @@ def bench(
     if out is not None:
         command += ["--out", str(out)]
     command += ["--quick"] * quick + ["--json"] * as_json
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    typer.echo(done.stdout, nl=False)
-    raise typer.Exit(done.returncode)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # ended from outside, it takes the benchmarks along
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        printed, _ = process.communicate()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    typer.echo(printed, nl=False)
+    raise typer.Exit(process.returncode)

@@ -15,25 +15,14 @@ _LARGEST = np.float32(3.4028235e38)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add(
-    total: Any, p: Any, count: Any, a: Any, q: Any, weights: Any, r: Any, is_first: Any
+def _add_row(
+    total: Any, p: Any, count: Any, written: Any, logits: Any, q: Any, weights: Any, r: Any
 ) -> None:
-    """Add a row of one window, or write it where nothing is yet."""
-    for x in range(count):
-        product = a[q + x] * weights[r + x]
-        total[p + x] = product if is_first else total[p + x] + product
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add_two(
-    total: Any, p: Any, count: Any, a: Any, qa: Any, ra: Any, b: Any, qb: Any, rb: Any,
-    weights: Any, is_first: Any,
-) -> None:  # fmt: skip
-    """Add a row of two windows that overlap in all of it, first the one and then the other."""
-    for x in range(count):
-        product = a[qa + x] * weights[ra + x]
-        value = product if is_first else total[p + x] + product
-        total[p + x] = value + b[qb + x] * weights[rb + x]
+    """Add a row to what is there, and write it where nothing is yet."""
+    for x in range(written):
+        total[p + x] = total[p + x] + logits[q + x] * weights[r + x]
+    for x in range(written, count):
+        total[p + x] = logits[q + x] * weights[r + x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -46,50 +35,46 @@ def _offset(shape: Any, start: Any, k: Any, z: Any, y: Any) -> Any:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def add_weighted(
-    total: Any, first: Any, second: Any, importance: Any, at_first: Any, at_second: Any,
-    is_first: Any,
-) -> None:  # fmt: skip
-    """Add the weighted logits of one or two windows to a brick.
+    left: Any, right: Any, logits: Any, importance: Any, at_left: Any, at_right: Any
+) -> None:
+    """Add the weighted logits of a window to a brick, or to two that lie side by side along X.
 
-    Sums are read and written once for both: memory is what this costs.
+    The two are gone through together, because memory is read fast only where whole rows are.
 
     Parameters
     ----------
-    total : float32 ndarray (K, Z, Y, X)
-        The brick.
-    first, second : float32 ndarray (K, Z, Y, X)
-        The windows, in the order in which they are added.
+    left, right : float32 ndarray (K, Z, Y, X)
+        The bricks.
+    logits : float32 ndarray (K, Z, Y, X)
+        The window.
     importance : float32 ndarray (Z, Y, X)
         The weights of a window's voxels.
-    at_first, at_second : int64 ndarray (3, 3)
-        For each window: where its part begins in the brick, where in the window, and its voxels
-        (Z, Y, X). Both parts are equally deep and high; a width of 0 is no window.
-    is_first : bool
-        Whether the brick holds nothing yet; the first part then fills it.
+    at_left, at_right : int64 ndarray (4, 3)
+        For each brick: where the common part begins in the brick, where in the window, its
+        voxels (Z, Y, X), and in how many columns of it there are sums yet (the last number);
+        the others are written. Both parts are equally deep and high; a width of 0 is none.
     """
-    sums, weights = total.reshape(-1), importance.reshape(-1)
-    a, b = first.reshape(-1), second.reshape(-1)
-    width, width_b = np.uintp(at_first[2, 2]), np.uintp(at_second[2, 2])
-    is_same = at_first[0, 2] == at_second[0, 2] and width == width_b
-    for k in range(total.shape[0]):
-        for z in range(at_first[2, 0]):
-            for y in range(at_first[2, 1]):
-                p = _offset(total.shape, at_first[0], k, z, y)
-                q = _offset(first.shape, at_first[1], k, z, y)
-                r = _offset(importance.shape, at_first[1], 0, z, y)
-                qb = _offset(second.shape, at_second[1], k, z, y)
-                rb = _offset(importance.shape, at_second[1], 0, z, y)
-                if is_same:
-                    _add_two(sums, p, width, a, q, r, b, qb, rb, weights, is_first)
-                else:
-                    _add(sums, p, width, a, q, weights, r, is_first)
-                    p = _offset(total.shape, at_second[0], k, z, y)
-                    _add(sums, p, width_b, b, qb, weights, rb, False)
+    sums, others = left.reshape(-1), right.reshape(-1)
+    values, weights = logits.reshape(-1), importance.reshape(-1)
+    width, width_right = np.uintp(at_left[2, 2]), np.uintp(at_right[2, 2])
+    written, written_right = np.uintp(at_left[3, 2]), np.uintp(at_right[3, 2])
+    for k in range(left.shape[0]):
+        for z in range(at_left[2, 0]):
+            for y in range(at_left[2, 1]):
+                p = _offset(left.shape, at_left[0], k, z, y)
+                q = _offset(logits.shape, at_left[1], k, z, y)
+                r = _offset(importance.shape, at_left[1], 0, z, y)
+                _add_row(sums, p, width, written, values, q, weights, r)
+                if width_right:
+                    p = _offset(right.shape, at_right[0], k, z, y)
+                    q = _offset(logits.shape, at_right[1], k, z, y)
+                    r = _offset(importance.shape, at_right[1], 0, z, y)
+                    _add_row(others, p, width_right, written_right, values, q, weights, r)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _take_larger(total: Any, weights: Any, channel: Any, best: Any, which: Any) -> Any:
-    """Divide a row, keep what beats the best so far, and say whether all were numbers."""
+    """Divide a plane, keep what beats the best so far, and say whether all were numbers."""
     odd = np.int32(0)
     for x in range(total.size):
         mean = total[x] / weights[x]
@@ -118,39 +103,39 @@ def largest_mean(total: Any, weights: Any, z0: int, z1: int, which: Any) -> Any:
         Not 0 if a mean is no finite number.
     """
     channels, _, height, width = total.shape
-    best = np.empty(width, np.float32)
+    best = np.empty(height * width, np.float32)
     odd = np.int32(0)
     for z in range(z0, z1):
-        for y in range(height):
-            best[:] = -np.inf
-            row = which[z, y]
-            row[:] = 0
-            for k in range(channels):
-                odd |= _take_larger(total[k, z, y], weights[z, y], np.int32(k), best, row)
+        plane, by = which[z].reshape(-1), weights[z].reshape(-1)
+        best[:] = -np.inf
+        plane[:] = 0
+        for k in range(channels):
+            odd |= _take_larger(total[k, z].reshape(-1), by, np.int32(k), best, plane)
     return odd
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def mean_into(total: Any, weights: Any, out: Any, k0: int, k1: int) -> Any:
+def mean_into(total: Any, weights: Any, out: Any, z0: int, k0: int, k1: int) -> Any:
     """Write the means of channels k0 to k1 behind the first plane, row and column of ``out``.
 
     Parameters
     ----------
     total : float32 ndarray (K, Z, Y, X)
     weights : float32 ndarray (Z, Y, X)
-    out : float32 ndarray (K, Z + 1, Y + 1, X + 1)
+    out : float32 ndarray (K, N + 1, Y + 1, X + 1)
+        Receives the N planes from plane z0.
 
     Returns
     -------
     int
         Not 0 if a mean is no finite number.
     """
-    _, depth, height, width = total.shape
+    _, _, height, width = total.shape
     odd = np.int32(0)
     for k in range(k0, k1):
-        for z in range(depth):
+        for z in range(out.shape[1] - 1):
             for y in range(height):
-                to, by, values = out[k, z + 1, y + 1, 1:], weights[z, y], total[k, z, y]
+                to, by, values = out[k, z + 1, y + 1, 1:], weights[z0 + z, y], total[k, z0 + z, y]
                 for x in range(width):
                     mean = values[x] / by[x]
                     odd |= np.int32(not (abs(mean) <= _LARGEST))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_hybridseg.inference import _kernels
 from napari_hybridseg.inference.axis_tables import AxisTable
+from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.windows import Shape
 
 Channels = NDArray[np.integer[Any]]
@@ -25,40 +26,30 @@ _ROOM = 1.15
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a window has in common with a brick.
-
-    Attributes
-    ----------
-    values : array
-        The window's logits, (K, Z, Y, X).
-    here, there, size : tuple of int
-        Where the common part begins in the brick and in the window, and its voxels.
-    """
-
-    values: Any
-    here: Shape
-    there: Shape
-    size: Shape
-
-
-@dataclass(frozen=True)
 class Part:
-    """What is added to a brick at once.
+    """What a window adds to a brick.
 
     Attributes
     ----------
     total : array
         The brick's sums, (K, Z, Y, X).
-    shares : tuple of Share
-        Of windows that differ in their place along X alone, in the order of the run.
-    is_first : bool
-        Whether the brick holds nothing yet; the first share then fills it.
+    here, there, size : tuple of int
+        Where the common part begins in the brick and in the window, and its voxels.
+    written : int
+        In how many columns of it, from the first along X, there are sums yet; the others hold
+        anything.
     """
 
     total: Any
-    shares: tuple[Share, ...]
-    is_first: bool
+    here: Shape
+    there: Shape
+    size: Shape
+    written: int
+
+    @property
+    def rows(self) -> tuple[int, int, int, int]:
+        """The rows of the window that it takes: first and number, along Z and Y."""
+        return (*self.there[:2], *self.size[:2])
 
 
 class Arithmetic(Protocol):
@@ -76,17 +67,26 @@ class Arithmetic(Protocol):
     def copy(self, array: Any) -> Any:
         """Copy an array of the kind."""
 
+    def joined(self, parts: Sequence[Any]) -> Any:
+        """Join arrays (K, N, M) of the kind along the second axis."""
+
     def taken(self, logits: Tensor) -> Any:
         """Give a window's logits, (K, Z, Y, X), as float32 of the kind."""
 
-    def add(self, parts: Sequence[Part], importance: Any) -> None:
-        """Add windows' weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
+        """Add a window's weighted logits, (K, Z, Y, X), to bricks."""
 
     def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
-        """Give the channel of the largest mean, and whether all means are numbers."""
+        """Give the channel of the largest mean, and whether all means are numbers.
 
-    def means_into(self, total: Any, weights: Any, out: Any) -> bool:
-        """Write means behind the first plane, row and column of ``out``; say if all are numbers."""
+        The channels are to be read before the next call, here and below.
+        """
+
+    def means_into(self, total: Any, weights: Any, out: Any, first: int) -> bool:
+        """Write means behind the first plane, row and column of ``out``; say if all are numbers.
+
+        ``out`` takes as many planes as it has room for, from plane ``first``.
+        """
 
     def largest_between(self, means: Any, tables: Sequence[AxisTable]) -> Channels:
         """Interpolate, and give the channel of the largest."""
@@ -110,6 +110,7 @@ class HostArithmetic:
         # memory that is new costs more to touch than to add up
         self._spare: list[NDArray[np.float32]] = []
         self._used = self._most_used = 0
+        self._channels = np.empty(0, dtype=np.int32)
 
     def own(self, array: Any) -> NDArray[np.float32]:
         """Give an array of the kind."""
@@ -128,7 +129,7 @@ class HostArithmetic:
         # what is spare makes room, so that no more is held than was ever in use at once
         while self._spare and self._used + sum(f.size for f in self._spare) > self._most_used:
             del self._spare[0]
-        return np.empty(size, dtype=np.float32).reshape(shape)
+        return own_pages(size, np.float32, huge=True).reshape(shape)
 
     def release(self, array: Any) -> None:
         """Keep the memory for the next, if it came from here."""
@@ -141,44 +142,47 @@ class HostArithmetic:
         """Copy an array of the kind."""
         return np.array(array, order="C")
 
+    def joined(self, parts: Sequence[Any]) -> NDArray[np.float32]:
+        """Join arrays along the second axis."""
+        return np.concatenate(parts, axis=1)
+
     def taken(self, logits: Tensor) -> NDArray[np.float32]:
         """Give a window's logits as float32 on the CPU."""
         array: NDArray[np.float32] = logits.detach().to("cpu", torch.float32).contiguous().numpy()
         return array
 
-    def add(self, parts: Sequence[Part], importance: Any) -> None:
-        """Add windows' weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
+        """Add a window's weighted logits to bricks."""
 
-        def one(part: Part) -> None:
-            is_first = part.is_first
-            for number in range(0, len(part.shares), 2):
-                first, *rest = part.shares[number : number + 2]
-                second = rest[0] if rest else replace(first, size=(*first.size[:2], 0))
-                _kernels.add_weighted(
-                    part.total,
-                    first.values,
-                    second.values,
-                    importance,
-                    *(np.array([s.here, s.there, s.size]) for s in (first, second)),
-                    is_first,
-                )
-                is_first = False
+        def add_pair(pair: Sequence[Part]) -> None:
+            left, right = pair[0], pair[-1]
+            none = (0, 0, 0)
+            _kernels.add_weighted(
+                left.total,
+                right.total,
+                logits,
+                importance,
+                np.array([left.here, left.there, left.size, (0, 0, left.written)]),
+                np.array([right.here, right.there, right.size, (0, 0, right.written)])
+                if len(pair) == 2
+                else np.array([none, none, none, none]),
+            )
 
-        self._each(one, parts)
+        self._each(add_pair, _pairs(parts))
 
     def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
         """Give the channel of the largest mean, and whether all means are numbers."""
-        which = np.empty(total.shape[1:], dtype=np.int32)
+        which = self._room_for(total.shape[1:])
         odd = self._each(
             lambda ends: _kernels.largest_mean(total, weights, *ends, which),
             self._shares(total.shape[1]),
         )
         return which, not any(odd)
 
-    def means_into(self, total: Any, weights: Any, out: Any) -> bool:
+    def means_into(self, total: Any, weights: Any, out: Any, first: int) -> bool:
         """Write means behind the first plane, row and column of ``out``; say if all are numbers."""
         odd = self._each(
-            lambda ends: _kernels.mean_into(total, weights, out, *ends),
+            lambda ends: _kernels.mean_into(total, weights, out, first, *ends),
             self._shares(total.shape[0]),
         )
         return not any(odd)
@@ -190,7 +194,7 @@ class HostArithmetic:
             for side in ("low", "high")
         )
         part = tuple(table.part for table in tables)
-        which = np.empty([len(table) for table in tables], dtype=np.int32)
+        which = self._room_for([len(table) for table in tables])
         self._each(
             lambda ends: _kernels.largest_between(means, low, high, part, *ends, which),
             self._shares(len(which)),
@@ -202,6 +206,13 @@ class HostArithmetic:
         self._spare.clear()
         if self._pool is not None:
             self._pool.shutdown()
+
+    def _room_for(self, shape: Sequence[int]) -> NDArray[np.int32]:
+        """Give room for channels, which serves again in the next call."""
+        size = prod(shape)
+        if self._channels.size < size:
+            self._channels = own_pages(size, np.int32)
+        return self._channels[:size].reshape(shape)
 
     def _shares(self, count: int) -> list[tuple[int, int]]:
         ends = [count * share // self._threads for share in range(self._threads + 1)]
@@ -241,24 +252,26 @@ class DeviceArithmetic:
         copied: Tensor = array.clone()
         return copied
 
+    def joined(self, parts: Sequence[Any]) -> Tensor:
+        """Join arrays along the second axis."""
+        return torch.cat(list(parts), dim=1)
+
     def taken(self, logits: Tensor) -> Tensor:
         """Give a window's logits as float32 on the device."""
         return logits.to(self._device, torch.float32)
 
     @torch.inference_mode()
-    def add(self, parts: Sequence[Part], importance: Any) -> None:
-        """Add windows' weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
+        """Add a window's weighted logits to bricks."""
         for part in parts:
-            is_first = part.is_first
-            for share in part.shares:
-                total = part.total[(slice(None), *_place(share.here, share.size))]
-                there = _place(share.there, share.size)
-                logits = share.values[(slice(None), *there)]
-                if is_first:
-                    torch.mul(logits, importance[there], out=total)
-                else:
-                    total.addcmul_(logits, importance[there])
-                is_first = False
+            total = part.total[(slice(None), *_place(part.here, part.size))]
+            there = _place(part.there, part.size)
+            values, weights = logits[(slice(None), *there)], importance[there]
+            old = part.written
+            if old:
+                total[..., :old].addcmul_(values[..., :old], weights[..., :old])
+            if old < part.size[2]:
+                torch.mul(values[..., old:], weights[..., old:], out=total[..., old:])
 
     @torch.inference_mode()
     def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
@@ -267,9 +280,10 @@ class DeviceArithmetic:
         return means.argmax(dim=0).cpu().numpy(), bool(means.isfinite().all())
 
     @torch.inference_mode()
-    def means_into(self, total: Any, weights: Any, out: Any) -> bool:
+    def means_into(self, total: Any, weights: Any, out: Any, first: int) -> bool:
         """Write means behind the first plane, row and column of ``out``; say if all are numbers."""
-        means = torch.div(total, weights, out=out[:, 1:, 1:, 1:])
+        planes = slice(first, first + out.shape[1] - 1)
+        means = torch.div(total[:, planes], weights[planes], out=out[:, 1:, 1:, 1:])
         return bool(means.isfinite().all())
 
     @torch.inference_mode()
@@ -295,6 +309,15 @@ def as_array(values: Any) -> NDArray[np.float32]:
     """Give an array of either kind as numpy's."""
     array: NDArray[np.float32] = values.cpu().numpy() if isinstance(values, Tensor) else values
     return array
+
+
+def _pairs(parts: Sequence[Part]) -> list[Sequence[Part]]:
+    """Put bricks that lie side by side along X together, two at a time."""
+    pairs: list[Sequence[Part]] = []
+    for _, row in groupby(parts, key=lambda part: part.rows):
+        beside = list(row)
+        pairs += [beside[at : at + 2] for at in range(0, len(beside), 2)]
+    return pairs
 
 
 def _place(start: Shape, size: Shape) -> tuple[slice, ...]:

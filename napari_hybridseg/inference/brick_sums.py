@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_hybridseg.inference.arithmetic import Arithmetic, Part, Share
+from napari_hybridseg.inference.arithmetic import Arithmetic, Part
 from napari_hybridseg.inference.bricks import BrickWall
 from napari_hybridseg.inference.windows import Index, Shape
 
@@ -51,9 +51,6 @@ class BrickAccumulator:
         Channels of the logits.
     arithmetic : Arithmetic
         Where and how the sums are made.
-    by_rows : bool
-        Whether windows wait for the next along X, to be added together: faster, for the memory
-        of their logits, which nobody may write to meanwhile.
     """
 
     def __init__(
@@ -62,13 +59,9 @@ class BrickAccumulator:
         importance: NDArray[np.float32],
         num_classes: int,
         arithmetic: Arithmetic,
-        by_rows: bool = False,
     ) -> None:
-        assert not by_rows or wall.grid.axes[2] == _X
-        self._by_rows = by_rows
-        # by their place along X
-        self._waiting: dict[int, Any] = {}
         self.arithmetic = arithmetic
+        self._logits: Any = None
         self._wall = wall
         self._host_importance = importance
         self._importance = arithmetic.own(importance)
@@ -84,11 +77,10 @@ class BrickAccumulator:
         their memory can serve again. When memory runs out, nothing was done.
         """
         values = self.arithmetic.taken(logits)
-        waiting = self._waiting | {window[_X]: values}
         places = list(self._wall.completed(window))
         weights = [self._weights_of(place) for place in places]
-        totals = self._sum(window, places, waiting)
-        self._waiting = waiting
+        totals = self._sum(window, places, values)
+        self._logits = values
         for place in places:
             self._totals.pop(place, None)
         return [
@@ -103,15 +95,8 @@ class BrickAccumulator:
         """
         done = set(self._wall.completed(window))
         places = [place for place in self._wall.touched(window) if place not in done]
-        chunk, now = self._wall.chunks[_X], window[_X]
-        if self._by_rows:
-            places = [place for place in places if chunk.last[place[_X]] == now]
-        self._totals |= self._sum(window, places, self._waiting)
-        self._waiting = {
-            place: values
-            for place, values in self._waiting.items()
-            if self._by_rows and chunk.last[chunk.touched[place][-1]] > now
-        }
+        self._totals |= self._sum(window, places, self._logits)
+        self._logits = None
 
     @property
     def held(self) -> int:
@@ -126,46 +111,54 @@ class BrickAccumulator:
     def move_to(self, arithmetic: Arithmetic) -> None:
         """Go on with the same sums elsewhere."""
         self._totals = {brick: arithmetic.own(total) for brick, total in self._totals.items()}
-        self._waiting = {at: arithmetic.own(values) for at, values in self._waiting.items()}
+        if self._logits is not None:
+            self._logits = arithmetic.own(self._logits)
         self._importance = arithmetic.own(self._host_importance)
         self._weights.cache_clear()
         self.arithmetic = arithmetic
 
-    def _sum(self, window: Index, places: list[Index], waiting: dict[int, Any]) -> dict[Index, Any]:
-        """Add what waits for bricks, of this window's row, and give their sums."""
-        parts = {place: self._part(window, place, waiting) for place in places}
-        self.arithmetic.add(list(parts.values()), self._importance)
+    def _sum(self, window: Index, places: list[Index], logits: Any) -> dict[Index, Any]:
+        """Add a window's logits to bricks, and give their sums."""
+        parts = {place: self._part(window, place) for place in places}
+        self.arithmetic.add(list(parts.values()), logits, self._importance)
         return {place: part.total for place, part in parts.items()}
 
-    def _part(self, window: Index, brick: Index, waiting: dict[int, Any]) -> Part:
-        _, shape = self._wall.box(brick)
-        chunk = self._wall.chunks[_X]
-        z, y, now = window
-        row = range(chunk.first[brick[_X]], now + 1) if self._by_rows else (now,)
-        shares = tuple(self._share((z, y, x), brick, waiting[x]) for x in row)
-        total = self._totals.get(brick)
-        if total is not None:
-            return Part(total, shares, is_first=False)
-        total = self.arithmetic.empty((self._classes, *shape))
-        fills = shares[0].size == shape
-        if not fills:
-            total[:] = 0
-        return Part(total, shares, is_first=fills)
+    def _part(self, window: Index, brick: Index) -> Part:
+        here, there, size = self._common(window, brick)
+        shape = self._wall.box(brick)[1]
+        total, written = self._totals.get(brick), size[_X]
+        if total is None:
+            total = self.arithmetic.empty((self._classes, *shape))
+            if size[:_X] != shape[:_X]:
+                total[:] = 0
+        if size[:_X] == shape[:_X] and self._is_first_row(window, brick):
+            written = self._written(window, brick)
+        return Part(total, here, there, size, written)
 
-    def _share(self, window: Index, brick: Index, values: Any) -> Share:
-        grid = self._wall.grid
-        start = tuple(along[i] for along, i in zip(grid.along, window, strict=True))
-        begin, shape = self._wall.box(brick)
-        low = [max(b, s) for b, s in zip(begin, start, strict=True)]
-        high = [
-            min(b + n, s + w) for b, n, s, w in zip(begin, shape, start, grid.window, strict=True)
-        ]
-        return Share(
-            values=values,
-            here=tuple(n - b for n, b in zip(low, begin, strict=True)),  # type: ignore[arg-type]
-            there=tuple(n - s for n, s in zip(low, start, strict=True)),  # type: ignore[arg-type]
-            size=tuple(h - n for h, n in zip(high, low, strict=True)),  # type: ignore[arg-type]
-        )
+    def _common(self, window: Index, brick: Index) -> tuple[Shape, Shape, Shape]:
+        """Give where what they share begins in the brick and in the window, and its voxels."""
+        here, there, size = [], [], []
+        for axis, (begin, n) in enumerate(zip(*self._wall.box(brick), strict=True)):
+            start = self._wall.grid.along[axis][window[axis]]
+            low = max(begin, start)
+            here.append(low - begin)
+            there.append(low - start)
+            size.append(min(begin + n, start + self._wall.grid.window[axis]) - low)
+        return tuple(here), tuple(there), tuple(size)  # type: ignore[return-value]
+
+    def _is_first_row(self, window: Index, brick: Index) -> bool:
+        """Whether no window before touched the brick but those beside this one along X."""
+        chunks = self._wall.chunks
+        return all(window[axis] == chunks[axis].first[brick[axis]] for axis in range(_X))
+
+    def _written(self, window: Index, brick: Index) -> int:
+        """In how many columns of what they share there are sums of the window before along X."""
+        if window[_X] == self._wall.chunks[_X].first[brick[_X]]:
+            return 0
+        starts, length = self._wall.grid.along[_X], self._wall.grid.window[_X]
+        (here, _, size), begin = self._common(window, brick), self._wall.box(brick)[0][_X]
+        before = starts[window[_X] - 1] + length - begin - here[_X]
+        return min(max(before, 0), size[_X])
 
     def _weights_of(self, brick: Index) -> Any:
         begin, shape = self._wall.box(brick)

@@ -20,6 +20,8 @@ from napari_hybridseg.inference.windows import Index, Shape, WindowGrid
 
 # pieces thinner than this part of a window cost more in handling than they save in memory
 _THINNEST = 8
+# along X they break up the rows, and short rows are slow: thin ones only where memory is short
+_THINNEST_ROW = 2
 # below this, the order of the run is MONAI's, and with it the last bit of every sum
 _LITTLE_BYTES = 256 * 2**20
 _BYTES_PER_SUM = 4
@@ -70,17 +72,28 @@ def cut_axis(starts: tuple[int, ...], window: int, length: int, thinnest: int) -
 
 @dataclass(frozen=True)
 class BrickWall:
-    """All bricks of a run; a brick's name is its place (Z, Y, X) among them."""
+    """All bricks of a run; a brick's name is its place (Z, Y, X) among them.
+
+    Attributes
+    ----------
+    grid : WindowGrid
+        The windows of the run, in its order.
+    long_rows : bool
+        Whether pieces along X are at least half a window long: faster, for a little memory.
+    """
 
     grid: WindowGrid
+    long_rows: bool = False
 
     @cached_property
     def chunks(self) -> tuple[Chunks, Chunks, Chunks]:
         """The pieces along Z, Y and X."""
         grid = self.grid
+        parts = _THINNEST, _THINNEST, _THINNEST_ROW if self.long_rows else _THINNEST
+        thinnest = [max(window // n, 1) for window, n in zip(grid.window, parts, strict=True)]
         z, y, x = (
-            cut_axis(starts, window, length, max(window // _THINNEST, 1))
-            for starts, window, length in zip(grid.along, grid.window, grid.padded, strict=True)
+            cut_axis(*along)
+            for along in zip(grid.along, grid.window, grid.padded, thinnest, strict=True)
         )
         return z, y, x
 
@@ -109,11 +122,6 @@ class BrickWall:
             *(range(c.first[p], c.last[p] + 1) for c, p in zip(self.chunks, brick, strict=True))
         )  # type: ignore[return-value]
 
-    def most_in_a_row(self) -> int:
-        """Give the largest number of windows, one after another along X, that share a brick."""
-        x = self.chunks[2]
-        return max(last - first for first, last in zip(x.first, x.last, strict=True)) + 1
-
     def most_voxels(self) -> int:
         """Give the largest number of voxels whose sums are held at once."""
         turn = np.empty([len(starts) for starts in self.grid.along], dtype=np.int64)
@@ -129,6 +137,13 @@ class BrickWall:
         np.add.at(change, begins, sizes.ravel())
         np.subtract.at(change, ends + 1, sizes.ravel())
         return int(change.cumsum().max())
+
+
+def lightest_wall(grid: WindowGrid, num_classes: int) -> BrickWall:
+    """Order and cut a plan for the least memory, or where that is little, for speed."""
+    wall = BrickWall(lightest_order(grid, num_classes))
+    is_light = wall.most_voxels() * num_classes * _BYTES_PER_SUM <= _LITTLE_BYTES
+    return replace(wall, long_rows=True) if is_light else wall
 
 
 def lightest_order(grid: WindowGrid, num_classes: int) -> WindowGrid:

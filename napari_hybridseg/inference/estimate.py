@@ -110,7 +110,7 @@ def _peak_bytes(volume: OnGrid, card: ModelCard, options: SegmentOptions, plan: 
     labels = prod(volume.geometry.shape) * label_bytes * 2
     image = prod(plan.working) * card.in_channels * _FLOAT_BYTES
     window = prod(plan.wall.grid.window) * _FLOAT_BYTES
-    logits = max(options.batch, 1) + plan.windows_held
+    logits = max(options.batch, 1) + 1
     batch = window * (card.in_channels * max(options.batch, 1) + card.num_classes * logits)
     own = prod(volume.geometry.shape) * card.in_channels * _FLOAT_BYTES
     preparing = own * _COPIES_IN_PREPARING + image

@@ -17,6 +17,9 @@ from napari_hybridseg.inference.windows import Index, Shape
 Labels = NDArray[np.uint8 | np.uint16]
 Tables = tuple[AxisTable, AxisTable, AxisTable]
 
+# interpolated at once: more take memory, fewer take time, as one plane is interpolated twice
+_PLANES = 48
+
 
 class InferenceError(HybridSegError):
     """A network that cannot be run here, or does not answer with numbers."""
@@ -56,6 +59,7 @@ class LabelFinisher:
         self._shape = shape
         self._tables = tables
         self._values = values
+        self._is_counted = np.array_equal(values, np.arange(len(values)))
         self._is_plain = all(table.is_identity for table in tables)
         self._faces: dict[tuple[int, Index], Any] = {}
 
@@ -76,17 +80,15 @@ class LabelFinisher:
         """
         begin, total, weights = self._without_padding(brick)
         ends = [b + n for b, n in zip(begin, weights.shape, strict=True)]
-        along_z, along_y, along_x = (
-            t.piece(b, e) for t, b, e in zip(self._tables, begin, ends, strict=True)
-        )
-        pieces = along_z, along_y, along_x
+        pieces = self._pieces(begin, ends)
         if self._is_plain:
             channels, are_numbers = self.arithmetic.largest(total, weights)
             _refuse_unless(are_numbers)
+            labels = self._numbered(channels)
         else:
-            channels = self._largest_between(brick.place, begin, pieces, total, weights)
+            labels = self._largest_between(brick.place, begin, pieces, total, weights)
         z, y, x = (piece.start for piece in pieces)
-        return LabelBox((z, y, x), self._values[channels])
+        return LabelBox((z, y, x), labels)
 
     def move_to(self, arithmetic: Arithmetic) -> None:
         """Go on elsewhere."""
@@ -109,31 +111,59 @@ class LabelFinisher:
         total, weights = brick.total[(slice(None), *where)], brick.weights[where]
         return begin, own(total), own(weights)
 
+    def _numbered(self, channels: NDArray[np.integer[Any]]) -> Labels:
+        # a look-up costs as much as finding the largest
+        return channels.astype(self._values.dtype) if self._is_counted else self._values[channels]
+
+    def _pieces(self, begin: list[int], ends: list[int]) -> Tables:
+        """Give the outputs that a box of the network's grid completes."""
+        z, y, x = (t.piece(b, e) for t, b, e in zip(self._tables, begin, ends, strict=True))
+        return z, y, x
+
     def _largest_between(
         self, place: Index, begin: list[int], pieces: Tables, total: Any, weights: Any
-    ) -> NDArray[np.integer[Any]]:
+    ) -> Labels:
         """Interpolate between a brick's means and those one voxel in front along each axis."""
-        ends = [b + n for b, n in zip(begin, weights.shape, strict=True)]
-        shape = [n + 1 for n in weights.shape]
-        means = self.arithmetic.empty((total.shape[0], *shape))
-        _refuse_unless(self.arithmetic.means_into(total, weights, means))
-        for axis in range(3):
-            front = (slice(None),) * (axis + 1)
-            before = self._faces.get((axis, place))
-            if before is not None:
-                means[(*front, 0)] = before
+        depth, *plane = weights.shape
+        before = [self._faces.get((axis, place)) for axis in range(3)]
+        labels = np.empty([len(piece) for piece in pieces], dtype=self._values.dtype)
+        faces: list[list[Any]] = [[], [], []]
+        done, last = 0, before[0]
+        # a few planes at a time: the means of all would take as much memory as the sums
+        for first in range(0, depth, _PLANES):
+            count = min(_PLANES, depth - first)
+            shape = (total.shape[0], count + 1, *(n + 1 for n in plane))
+            means = self.arithmetic.empty(shape)
+            _refuse_unless(self.arithmetic.means_into(total, weights, means, first))
+            cut = slice(first, first + count + 1)
+            fronts = last, *(None if face is None else face[:, cut] for face in before[1:])
+            for axis, front in enumerate(fronts):
+                if front is not None:
+                    means[_at(axis, 0)] = front
+            for axis in (1, 2):
+                face = self.arithmetic.copy(means[_at(axis, -1)])
+                faces[axis].append(face[:, min(first, 1) :])
+            last = self.arithmetic.copy(means[:, -1])
+            rows = self._tables[0].piece(begin[0] + first, begin[0] + first + count)
+            channels = self.arithmetic.largest_between(means, (rows, *pieces[1:]))
+            self.arithmetic.release(means)
+            labels[done : done + len(rows)] = self._numbered(channels)
+            done += len(rows)
+        faces[0] = [last]
         new = {}
-        for axis in range(3):
-            if ends[axis] < self._shape[axis]:
+        for axis, parts in enumerate(faces):
+            if begin[axis] + weights.shape[axis] < self._shape[axis]:
                 z, y, x = (p + (at == axis) for at, p in enumerate(place))
-                face = means[(slice(None),) * (axis + 1) + (-1,)]
-                new[axis, (z, y, x)] = self.arithmetic.copy(face)
-        channels = self.arithmetic.largest_between(means, pieces)
-        self.arithmetic.release(means)
+                new[axis, (z, y, x)] = self.arithmetic.joined(parts)
         for axis in range(3):
             self._faces.pop((axis, place), None)
         self._faces |= new
-        return channels
+        return labels
+
+
+def _at(axis: int, index: int) -> tuple[slice | int, ...]:
+    """Say where a face of (K, Z, Y, X) lies."""
+    return (*(slice(None),) * (axis + 1), index)
 
 
 def _refuse_unless(are_numbers: bool) -> None:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Literal
 
 from napari_hybridseg.geometry import Geometry
-from napari_hybridseg.inference.bricks import BrickWall, lightest_order
+from napari_hybridseg.inference.bricks import BrickWall, lightest_wall
 from napari_hybridseg.inference.grids import Box
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.windows import Shape, window_grid
 from napari_hybridseg.model_card import ModelCard
 
 _BYTES_PER_SUM = 4
-# up to this, memory is spent on fewer passes over the sums
-_ROWS_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -74,18 +71,6 @@ class RunPlan:
         """The most memory that sums over windows take."""
         return self.wall.most_voxels() * self.num_classes * _BYTES_PER_SUM
 
-    @property
-    def by_rows(self) -> bool:
-        """Whether windows wait for their neighbour along X: if the memory is no matter."""
-        logits = prod(self.wall.grid.window) * self.num_classes * _BYTES_PER_SUM
-        needed = self.sums_bytes + logits * self.wall.most_in_a_row()
-        return self.wall.grid.axes[2] == 2 and needed <= _ROWS_BYTES
-
-    @property
-    def windows_held(self) -> int:
-        """The most windows whose logits are held at once."""
-        return self.wall.most_in_a_row() if self.by_rows else 1
-
 
 def plan_run(
     working: Shape, card: ModelCard, options: SegmentOptions, body: tuple[Shape, Shape] | None
@@ -117,7 +102,7 @@ def plan_run(
         working=working,
         begin=begin,
         end=end,
-        wall=BrickWall(lightest_order(grid, card.num_classes)),
+        wall=lightest_wall(grid, card.num_classes),
         importance=options.importance or defaults.importance,
         mirror_axes=tuple(defaults.mirror_axes) if options.tta else (),
         num_classes=card.num_classes,

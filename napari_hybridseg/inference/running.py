@@ -79,8 +79,7 @@ class WindowRun:
         grid = plan.wall.grid
         arithmetic = arithmetic or self._first_choice()
         importance = importance_map(grid.window, plan.importance)
-        by_rows = plan.by_rows and isinstance(arithmetic, HostArithmetic)
-        self._sums = BrickAccumulator(plan.wall, importance, plan.num_classes, arithmetic, by_rows)
+        self._sums = BrickAccumulator(plan.wall, importance, plan.num_classes, arithmetic)
         self._finisher = LabelFinisher(grid.before, plan.inside, tables, values, arithmetic)
         self._passes = Passes(backend, card, plan.mirror_axes, batch, self._move_to_host)
         self._same: dict[bytes | None, Tensor] = {}

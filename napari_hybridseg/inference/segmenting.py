@@ -19,6 +19,7 @@ from napari_hybridseg.inference.devices import pick_device, with_threads
 from napari_hybridseg.inference.finish import LabelBox, Tables
 from napari_hybridseg.inference.grids import working_grids
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.preprocess import Prepared, prepare
 from napari_hybridseg.inference.run_plan import (
     RunPlan,
@@ -132,7 +133,7 @@ def _run(
     options: SegmentOptions,
 ) -> Iterator[Event]:
     values = label_values(card)
-    labels = np.zeros(prepared.oriented.shape, dtype=values.dtype)
+    labels = own_pages(prepared.oriented.shape, values.dtype)
     inside = labels[prepared.box]
     tables = _tables(plan, inside.shape, prepared, card)
     run = WindowRun(plan, tables, values, backend, card, options.batch)

@@ -67,8 +67,8 @@ class WindowGrid:
     axes : tuple of int
         The order in which the axes are gone through, the slowest first.
     ends_together : bool
-        Whether the last two rows of windows along the slowest axis are run side by side. They
-        share more than other rows do, and so need not be kept in full.
+        Whether the last two rows of windows along the slowest axis, and along the middle one,
+        are run side by side. They share more than other rows do, and so need not be kept in full.
     """
 
     padded: Shape
@@ -95,12 +95,20 @@ class WindowGrid:
 
     def _in_order(self) -> Iterator[Index]:
         slowest, middle, fastest = (range(len(self.along[axis])) for axis in self.axes)
-        alone = len(slowest) - 2 if self.ends_together else len(slowest)
-        places = [*product(slowest[:alone], middle, fastest)]
-        places += [(a, b, c) for b, a, c in product(middle, slowest[alone:], fastest)]
+        if self.ends_together:
+            places = [(a, *at) for a in slowest[:-2] for at in _side_by_side(middle, fastest)]
+            places += [(a, *at) for at in _side_by_side(middle, fastest) for a in slowest[-2:]]
+        else:
+            places = [*product(slowest, middle, fastest)]
         back = [self.axes.index(axis) for axis in range(3)]
         for place in places:
             yield place[back[0]], place[back[1]], place[back[2]]
+
+
+def _side_by_side(middle: range, fastest: range) -> Iterator[tuple[int, int]]:
+    """Give the windows of a row along the slowest axis, those at the middle's end in pairs."""
+    yield from product(middle[:-2], fastest)
+    yield from ((b, c) for c, b in product(fastest, middle[-2:]))
 
 
 def plan_windows(shape: Shape, window: Shape, overlap: float) -> WindowPlan:

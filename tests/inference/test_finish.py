@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from napari_hybridseg.inference import finish
 from napari_hybridseg.inference.arithmetic import Arithmetic, DeviceArithmetic, HostArithmetic
 from napari_hybridseg.inference.axis_tables import axis_table
 from napari_hybridseg.inference.brick_sums import BrickAccumulator
@@ -104,9 +105,12 @@ def test_bricks_are_the_whole_in_parts(data: st.DataObject) -> None:
     arithmetic = data.draw(st.sampled_from([DeviceArithmetic(CPU), HostArithmetic(threads)]))
     move_after = data.draw(st.integers(-1, len(grid)))
     output = output or shape
+    planes = data.draw(st.sampled_from([1, 3, finish._PLANES]))  # at a time, on the way back
 
     windows = windows_of(grid)
-    labels = streamed(grid, kind, windows, shape, output, arithmetic, move_after)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "_PLANES", planes)
+        labels = streamed(grid, kind, windows, shape, output, arithmetic, move_after)
     arithmetic.close()
 
     expected, margin = whole(grid, kind, windows, shape, output)
