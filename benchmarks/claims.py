@@ -205,8 +205,8 @@ CLAIMS: tuple[Claim, ...] = (
         "inference",
         Target("<=", 600, "MB"),
         field("ours_mb", what=lambda text: FULL in text and "in all" in text),
-        reason="sums, labels and one window's logits come to 564 MiB; the rest comes late in the run, "
-        "and what it is was not found out (what the C library's heap keeps, perhaps)",
+        reason="sums, labels and one window's logits come to 564 MiB; the rest comes late in the "
+        "run, and what it is was not found out (what the C library's heap keeps, perhaps)",
     ),
     Claim(
         "Labels as MONAI's sliding_window_inference: voxels that differ",

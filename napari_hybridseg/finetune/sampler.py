@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_hybridseg.finetune.loading import LearnCase
 from napari_hybridseg.finetune.options import FineTuneOptions, ScannerAugmentation
-from napari_hybridseg.finetune.scanner import OtherScanner, ValueTransfer, quantiles
+from napari_hybridseg.finetune.scanner import LookTransfer, OtherScanner, quantiles
 from napari_hybridseg.training.augment import augmentation_transform, cut_window
 from napari_hybridseg.training.options import Augmentation
 
@@ -67,7 +67,11 @@ class MixedSampler:
         negative = scanner.negative if turned and not rehearsed else 0.0
         self._other_scanner = OtherScanner(scanner.model_copy(update={"negative": negative}))
         self._transfer_share = scanner.transfer
-        self._transfer = ValueTransfer([case.loaded.image for case in cases], turned)
+        self._transfer = LookTransfer(
+            [case.loaded.image for case in cases],
+            [case.loaded.image for case in rehearsed],
+            turned,
+        )
         self._quantiles = {id(case): quantiles(case.loaded.image) for case in rehearsed}
         self._pools = [pool for pool in (cases, rehearsed) if pool]
         self._organs = {
@@ -104,9 +108,12 @@ class MixedSampler:
         )
         image = image.float()
         old = self._quantiles.get(id(case))
-        if old is not None and random.random() < self._transfer_share:
-            image = self._transfer(image, old, random)
-        return self._other_scanner(image, random), channels.round().long()
+        if old is None:
+            image = self._other_scanner(image, random)
+        elif random.random() < self._transfer_share:
+            image = self._other_scanner(self._transfer(image, old, random), random)
+        # else it keeps the look that must not be forgotten
+        return image, channels.round().long()
 
     def _centre(self, case: LearnCase, random: np.random.Generator) -> NDArray[np.int64]:
         shape = case.loaded.channels.shape

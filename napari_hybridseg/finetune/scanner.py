@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hybridseg.finetune.options import FineTuneOptions, ScannerAugmentation
+from napari_hybridseg.finetune.sharpness import Softening, measure_sharpness, softening
 from napari_hybridseg.model_card import Intensity
 
 _OFF = ScannerAugmentation(transfer=0, negative=0, histogram=0, bias=0, low_resolution=0)
 _QUANTILES = np.linspace(0, 1, 65)
 _CLEARLY_BETTER = 0.1
+_MEASURED = 6
+_LEAST_SOFTENING = 0.5
+_BIAS = 0.25  # of the logarithm: fields that differ by a factor of about two within a window
 
 
 def choose_scanner(options: FineTuneOptions, intensity: Intensity) -> ScannerAugmentation:
@@ -40,33 +44,65 @@ def is_turned_round(dice: float | None, dice_of_negative: float | None) -> bool:
     return (dice_of_negative or 0.0) > (dice or 0.0) + _CLEARLY_BETTER
 
 
-class ValueTransfer:
-    """Gives old images the values of new ones, quantile by quantile.
+class LookTransfer:
+    """Gives old images the look of new ones: their values, their blur along each axis, their noise.
+
+    Values are exchanged quantile by quantile; blur and noise are measured on what that gives.
 
     Parameters
     ----------
-    new : sequence of ndarray
-        Images (C, Z, Y, X) with the values that are wanted.
+    new, old : sequence of ndarray
+        Images (C, Z, Y, X): what is wanted, and what is to be changed.
     turned : bool
         Whether what is dark in the old ones is bright in the new ones.
     """
 
-    def __init__(self, new: Sequence[NDArray[np.float32]], turned: bool) -> None:
+    def __init__(
+        self,
+        new: Sequence[NDArray[np.float32]],
+        old: Sequence[NDArray[np.float32]],
+        turned: bool,
+    ) -> None:
         self._turned = turned
         self._new = [quantiles(image) for image in new]
+        self._soften: list[Softening] = []
+        some = old[:_MEASURED]
+        like_new = [
+            self._with_values(image, quantiles(image), self._new[i % len(self._new)])
+            for i, image in enumerate(some)
+        ]
+        for channel in range(len(new[0]) if some else 0):
+            self._soften.append(
+                softening(
+                    measure_sharpness([image[channel] for image in like_new]),
+                    measure_sharpness([image[channel] for image in new[:_MEASURED]]),
+                )
+            )
 
     def __call__(
         self, window: Tensor, old: NDArray[np.float64], random: np.random.Generator
     ) -> Tensor:
-        """Bring a window (C, Z, Y, X) of an image with the quantiles ``old`` to new values."""
+        """Bring a window (C, Z, Y, X) of an image with the quantiles ``old`` to the new look."""
         wanted = self._new[int(random.integers(len(self._new)))]
+        values = self._with_values(window.numpy(), old, wanted)
+        amount = random.uniform(_LEAST_SOFTENING, 1.0)
+        channels = [
+            soften(channel, random, amount)
+            for soften, channel in zip(self._soften, values, strict=True)
+        ]
+        return torch.from_numpy(np.stack(channels))
+
+    def _with_values(
+        self, image: NDArray[np.float32], old: NDArray[np.float64], wanted: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
         if self._turned:
             wanted = wanted[:, ::-1]
-        values = [
-            np.interp(channel, old[i], wanted[i]).astype(np.float32)
-            for i, channel in enumerate(window.numpy())
-        ]
-        return torch.from_numpy(np.stack(values))
+        return np.stack(
+            [
+                np.interp(channel, old[i], wanted[i]).astype(np.float32)
+                for i, channel in enumerate(image)
+            ]
+        )
 
 
 def quantiles(image: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -84,14 +120,21 @@ class OtherScanner:
         self._is_on = any(options.model_dump().values())
         self._vary = {2: _steps(options, "bilinear"), 3: _steps(options, "trilinear")}
 
-    def __call__(self, window: Tensor, random: np.random.Generator) -> Tensor:
-        """Vary one window; a slice has one voxel along an axis."""
+    def __call__(
+        self, window: Tensor, random: np.random.Generator, darkest: float | None = None
+    ) -> Tensor:
+        """Vary one window; a slice has one voxel along an axis.
+
+        ``darkest`` is the value that a signal of nothing has, from which a bias field multiplies;
+        the default is the window's least.
+        """
         if not self._is_on:
             return window
         mean, spread = _moments(window)
         if random.random() < self._negative:
             window = 2 * mean - window
-        varied = self._varied(window, int(random.integers(2**31)))
+        least = float(window.min()) if darkest is None else darkest
+        varied = self._varied(window - least, int(random.integers(2**31)))
         new_mean, new_spread = _moments(varied)
         result: Tensor = (varied - new_mean) / new_spread * spread + mean
         return result
@@ -111,7 +154,7 @@ def _steps(options: ScannerAugmentation, upsampling: str) -> Compose:
     return Compose(
         [
             RandHistogramShiftd(image, num_control_points=(5, 10), prob=options.histogram),
-            RandBiasFieldd(image, coeff_range=(0.0, 0.3), prob=options.bias),
+            RandBiasFieldd(image, coeff_range=(-_BIAS, _BIAS), prob=options.bias),
             RandSimulateLowResolutiond(
                 image,
                 prob=options.low_resolution,

@@ -28,13 +28,14 @@ _BARE = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 def choose_strategy(options: FineTuneOptions, cases: int, dice_before: float | None) -> Trained:
     """Say what is trained.
 
-    Few cases cannot teach many weights, unless the checkpoint is lost on them: then moving the
-    norms is not enough.
+    Few cases alone cannot teach many weights, unless the checkpoint is lost on them: then moving
+    the norms is not enough. Rehearsed cases, which are made to look like them, can.
     """
     if options.strategy != "auto":
         return options.strategy
     lost = dice_before is not None and dice_before < HALF_RIGHT
-    return "norms" if cases <= FEW_CASES and not lost else "full"
+    alone = options.rehearse is None
+    return "norms" if cases <= FEW_CASES and alone and not lost else "full"
 
 
 def choose_pull(options: FineTuneOptions) -> float:

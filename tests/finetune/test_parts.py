@@ -20,8 +20,8 @@ from napari_hybridseg.finetune.objective import PartialLoss
 from napari_hybridseg.finetune.report import OrganChange, ScoreTable
 from napari_hybridseg.finetune.sampler import MixedSampler
 from napari_hybridseg.finetune.scanner import (
+    LookTransfer,
     OtherScanner,
-    ValueTransfer,
     choose_scanner,
     is_turned_round,
     quantiles,
@@ -280,7 +280,7 @@ def test_a_dataset_is_found_by_its_folder(tmp_path: Path) -> None:
 def test_old_windows_get_the_values_of_new_ones(turned: bool) -> None:
     ramp = np.linspace(0, 1, 1000, dtype=np.float32).reshape(1, 10, 10, 10)
     new = (1 - ramp**2 if turned else ramp**2) * 7
-    transfer = ValueTransfer([new], turned)
+    transfer = LookTransfer([new], [ramp], turned)
     found = transfer(torch.from_numpy(ramp), quantiles(ramp), np.random.default_rng(0))
     np.testing.assert_allclose(found, new, atol=0.02)
 

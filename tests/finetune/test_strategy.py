@@ -36,6 +36,12 @@ def test_few_cases_teach_little_unless_the_checkpoint_is_lost(
     assert choose_strategy(FineTuneOptions(strategy=wish), cases, dice) == chosen
 
 
+def test_few_cases_beside_rehearsed_ones_teach_everything() -> None:
+    options = FineTuneOptions(rehearse="old/dataset.json")
+    assert choose_strategy(options, 1, 0.8) == "full"
+    assert choose_strategy(options.model_copy(update={"strategy": "norms"}), 1, 0.8) == "norms"
+
+
 def test_what_is_rehearsed_needs_less_pull() -> None:
     from pathlib import Path
 
