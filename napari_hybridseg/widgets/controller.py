@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QTimer
 
-from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.resources import checkpoints_in, find_checkpoints
@@ -32,6 +31,9 @@ from napari_hybridseg.widgets.state import (
     why_not_segment,
 )
 from napari_hybridseg.widgets.tasks import SegmentTask, results_of
+
+if TYPE_CHECKING:
+    from napari_hybridseg.engine.jobs import DeviceReport
 
 READY = "Ready."
 
@@ -73,6 +75,8 @@ class Controller:
 
     def look_for_devices(self) -> None:
         """Ask the engine what networks can run on; it is warm then for the first run."""
+        from napari_hybridseg.engine.jobs import DevicesJob
+
         self._desk.aside(DevicesJob(), self._offer_devices)
 
     def choose_volume(self, key: str) -> None:

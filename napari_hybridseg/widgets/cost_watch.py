@@ -7,7 +7,6 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
-from napari_hybridseg.engine.jobs import EstimateJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.estimate import Estimate, Probe, estimate
 from napari_hybridseg.volume import OnGrid
@@ -73,6 +72,8 @@ class CostWatch:
             self._timer.start()
 
     def _time_two_windows(self) -> None:
+        from napari_hybridseg.engine.jobs import EstimateJob
+
         state = self._state
         layer = self._book.find(state.volume)
         if why_not_segment(state) or layer is None or state.checkpoint is None:

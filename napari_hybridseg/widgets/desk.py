@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_hybridseg.engine.failures import details_for, sentence_for
-from napari_hybridseg.engine.jobs import Job
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress
 from napari_hybridseg.widgets.jobs import JobRunner
 from napari_hybridseg.widgets.report import Log
 from napari_hybridseg.widgets.state import FaceState, Phase, Task
+
+if TYPE_CHECKING:
+    from napari_hybridseg.engine.jobs import Job
 
 
 def _ignore(*_: Any) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_hybridseg.widgets.checkpoint_section import CheckpointSection
 from napari_hybridseg.widgets.controller import Controller
-from napari_hybridseg.widgets.correct_part import CorrectPart
 from napari_hybridseg.widgets.cost_watch import CostWatch
 from napari_hybridseg.widgets.desk import JobDesk
-from napari_hybridseg.widgets.explain_part import ExplainPart
 from napari_hybridseg.widgets.inputs import Fold, Line
 from napari_hybridseg.widgets.jobs import Engine, JobRunner
+from napari_hybridseg.widgets.later import Closable, Later
 from napari_hybridseg.widgets.preferences import Preferences
 from napari_hybridseg.widgets.report import Log
 from napari_hybridseg.widgets.review_controller import ReviewController
@@ -25,11 +25,14 @@ from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import FaceState, Score
 from napari_hybridseg.widgets.status_section import StatusSection
 from napari_hybridseg.widgets.styling import style_sheet
-from napari_hybridseg.widgets.teach_part import TeachPart
 from napari_hybridseg.widgets.volume_section import VolumeSection
 
 if TYPE_CHECKING:
     import napari.viewer
+
+    from napari_hybridseg.widgets.correct_part import CorrectPart
+    from napari_hybridseg.widgets.explain_part import ExplainPart
+    from napari_hybridseg.widgets.teach_part import TeachPart
 
 _WIDTH = 72  # characters: room for the scores beside a canvas, in a window of 1280
 
@@ -44,13 +47,6 @@ def start_engine(on_log: Callable[[str], None]) -> Engine:
     return EngineClient(on_log=on_log, environment=Preferences().engine_environment)
 
 
-class Closable(Protocol):
-    """What follows the viewer or the engine until it is told not to."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
 def close_all(*parts: Closable) -> Callable[[], None]:
     """Give what closes these parts in turn; each may be closed more than once."""
 
@@ -63,6 +59,9 @@ def close_all(*parts: Closable) -> Callable[[], None]:
 
 class HybridSegWidget(QWidget):
     """The dock widget that the manifest names.
+
+    What is folded away at first, Explain, Correct and Teach, is put together when it is asked for,
+    and by itself in the first moments in which nothing else happens: the panel opens faster.
 
     Parameters
     ----------
@@ -83,35 +82,69 @@ class HybridSegWidget(QWidget):
             viewer, self.state, self.desk, self._settings, self.controller.book
         )
         self.controller.follow_results(self.reviewing.score)
-        book = self.controller.book
-        self.explain = ExplainPart(viewer, self.state, self.desk, book, self._settings)
-        self.teach = TeachPart(
+        self.costs = CostWatch(self.state, self.desk, self.controller.book)
+        self.volume = VolumeSection(self.state)
+        self.checkpoint = CheckpointSection(self.state, self._settings)
+        self.segment = SegmentSection(self.state)
+        self.review = ReviewSection(self.state, self._settings)
+        self._later = Later(
+            self.controller.look_for_devices,
+            lambda: self.explain,
+            lambda: self.teach,
+            lambda: self.correct,
+        )
+        self.status = StatusSection(self.state, self.desk.log, self.controller.report)
+        self._lay_out()
+        self._connect()
+        self._end_with_the_window()
+        self._later.start()
+
+    @cached_property
+    def explain(self) -> ExplainPart:
+        """What shows what the network saw."""
+        from napari_hybridseg.widgets.explain_part import ExplainPart
+
+        part = ExplainPart(
+            self._viewer, self.state, self.desk, self.controller.book, self._settings
+        )
+        self.explain_fold.body.addWidget(part.section)
+        self._later.keep(part)
+        return part
+
+    @cached_property
+    def teach(self) -> TeachPart:
+        """What fine-tunes a checkpoint."""
+        from napari_hybridseg.widgets.teach_part import TeachPart
+
+        part = TeachPart(
             self.state,
             self.desk,
             self._settings,
             self.controller.choose_checkpoint,
             self.controller.compare,
         )
-        self.costs = CostWatch(self.state, self.desk, book)
-        self.correct = CorrectPart(
-            viewer,
+        self.teach_fold.body.addWidget(part.section)
+        return part
+
+    @cached_property
+    def correct(self) -> CorrectPart:
+        """What changes labels and keeps the changes."""
+        from napari_hybridseg.widgets.correct_part import CorrectPart
+
+        part = CorrectPart(
+            self._viewer,
             self.state,
             self.teach.state,
             self.desk,
-            book,
+            self.controller.book,
             self._settings,
             self.teach.controller.choose_set,
+            self.teach.controller.choose_start,
             self.reviewing.score,
         )
-        self.volume = VolumeSection(self.state)
-        self.checkpoint = CheckpointSection(self.state, self._settings)
-        self.segment = SegmentSection(self.state)
-        self.review = ReviewSection(self.state, self._settings)
-        self.status = StatusSection(self.state, self.desk.log, self.controller.report)
-        self._lay_out()
-        self._connect()
-        self._end_with_the_window()
-        self.controller.look_for_devices()
+        self.correct_fold.body.addWidget(part.section)
+        self._later.keep(part)
+        return part
 
     def _lay_out(self) -> None:
         """Put everything but the status into a part that scrolls."""
@@ -122,16 +155,21 @@ class HybridSegWidget(QWidget):
             heading.show_text(title)
             column.addWidget(heading)
             column.addWidget(section)
-        self.segment_fold = self._fold("Segment", self.segment, is_open=True)
-        self.review_fold = self._fold("Review", self.review, is_open=False)
-        column.addWidget(self.segment_fold)
-        column.addWidget(self.review_fold)
-        self.explain_fold = self._fold("Explain", self.explain.section, is_open=False)
-        self.teach_fold = self._fold("Teach", self.teach.section, is_open=False)
-        self.correct_fold = self._fold("Correct", self.correct.section, is_open=False)
-        column.addWidget(self.explain_fold)
-        column.addWidget(self.correct_fold)
-        column.addWidget(self.teach_fold)
+        self.segment_fold = self._fold("Segment", is_open=True)
+        self.segment_fold.body.addWidget(self.segment)
+        self.review_fold = self._fold("Review")
+        self.review_fold.body.addWidget(self.review)
+        self.explain_fold = self._fold("Explain")
+        self.correct_fold = self._fold("Correct")
+        self.teach_fold = self._fold("Teach")
+        for fold in (
+            self.segment_fold,
+            self.review_fold,
+            self.explain_fold,
+            self.correct_fold,
+            self.teach_fold,
+        ):
+            column.addWidget(fold)
         column.addStretch(1)
         self._scroll = scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -145,9 +183,8 @@ class HybridSegWidget(QWidget):
         self.setMinimumWidth(self.fontMetrics().averageCharWidth() * _WIDTH)
         self._dress()
 
-    def _fold(self, title: str, section: QWidget, *, is_open: bool) -> Fold:
+    def _fold(self, title: str, *, is_open: bool = False) -> Fold:
         fold = Fold(title, "section")
-        fold.body.addWidget(section)
         fold.set_open(self._settings.is_open(title, is_open))
         fold.toggled.connect(lambda opened: self._settings.set_open(title, opened))
         return fold
@@ -197,7 +234,7 @@ class HybridSegWidget(QWidget):
     def _end_with_the_window(self) -> None:
         # bound to no widget: this one is gone when 'destroyed' is told
         close = self._close = close_all(
-            self.correct, self.costs, self.reviewing, self.explain, self.controller, self._runner
+            self._later, self.costs, self.reviewing, self.controller, self._runner
         )
         self.destroyed.connect(lambda: close())
         application = QApplication.instance()

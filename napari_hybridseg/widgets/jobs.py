@@ -6,15 +6,17 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Qt, Signal
 
 from napari_hybridseg.engine.failures import sentence_for
-from napari_hybridseg.engine.jobs import Job
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Progress, Result
+
+if TYPE_CHECKING:
+    from napari_hybridseg.engine.jobs import Job
 
 _SECONDS_BETWEEN_PROGRESS = 0.05
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from qtpy.QtCore import QTimer
 
-from napari_hybridseg.engine.jobs import ErrorsJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.metrics.error_places import Errors
 from napari_hybridseg.metrics.scores import ScoreReport
@@ -179,6 +178,8 @@ class ReviewController:
 
     def _find_errors(self, then: Any) -> None:
         """Have the engine look for the errors of what was scored last."""
+        from napari_hybridseg.engine.jobs import ErrorsJob
+
         task, score = self._task, self._state.score
         if task is None or score is None:
             return

@@ -7,16 +7,13 @@ Its result goes to what it was started on, whatever is chosen, moved or removed 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics.scores import ScoreReport
 from napari_hybridseg.volume import LabelMap
-from napari_hybridseg.widgets.correct_layers import role_of
-from napari_hybridseg.widgets.dicom_series import SERIES_KEY
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import (
     is_untouched,
@@ -30,6 +27,9 @@ from napari_hybridseg.widgets.layer_data import (
 from napari_hybridseg.widgets.layer_geometry import LayerGrid, grid_of_layer, plain_metadata
 from napari_hybridseg.widgets.preferences import ScoreRules
 from napari_hybridseg.widgets.state import CheckpointFacts, Score
+
+if TYPE_CHECKING:
+    from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class SegmentTask:
         LayerError
             If the layer is no volume.
         """
+        from napari_hybridseg.engine.jobs import SegmentJob
+        from napari_hybridseg.widgets.dicom_series import SERIES_KEY
+
         volume = volume_of_layer(layer, book.layers)
         about = plain_metadata({"metadata": layer.metadata})
         return cls(
@@ -75,6 +78,8 @@ class SegmentTask:
         An earlier result of the same volume and checkpoint makes room, unless someone painted
         in it.
         """
+        from napari_hybridseg.widgets.correct_layers import role_of
+
         for layer in results_of(book, self.volume_key):
             made_with = plain_metadata({"metadata": layer.metadata}).get("checkpoint")
             if made_with == self.checkpoint and is_untouched(layer) and not role_of(layer):
@@ -109,6 +114,8 @@ class ScoreTask:
         LayerError
             If a layer is no label map.
         """
+        from napari_hybridseg.engine.jobs import ScoreJob
+
         compared = label_map_of_layer(label_map, book.layers)
         truth = label_map_of_layer(reference, book.layers)
         if scheme_of({"metadata": label_map.metadata}) is None:

@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_hybridseg.corrections.boxes import Box, Change, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
@@ -132,6 +131,8 @@ def merge_labels(
 def _parts(
     labels: Labels, label: int, scope: Scope
 ) -> tuple[Box, NDArray[np.int32], NDArray[np.int64]] | None:
+    from scipy import ndimage  # slow to import, and opening a panel needs none of it
+
     box = box_of_label(labels, label, scope)
     if box is None:
         return None

@@ -13,7 +13,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_hybridseg.corrections.boxes import Change, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
@@ -75,6 +74,8 @@ def interpolate_slices(
 def _between(
     first: NDArray[np.bool_], last: NDArray[np.bool_], steps: int, edges: tuple[float, ...]
 ) -> list[NDArray[np.bool_]]:
+    from scipy import ndimage  # slow to import, and opening a panel needs none of it
+
     centres = [np.asarray(ndimage.center_of_mass(shape)) for shape in (first, last)]
     distances = [_signed_distance(shape, edges) for shape in (first, last)]
     planes = []
@@ -91,6 +92,8 @@ def _between(
 
 def _signed_distance(shape: NDArray[np.bool_], edges: tuple[float, ...]) -> NDArray[np.float64]:
     """Give millimetres to the outline, positive inside; a frame keeps the edge from counting."""
+    from scipy import ndimage
+
     inside = ndimage.distance_transform_edt(np.pad(shape, 1), sampling=edges)[1:-1, 1:-1]
     outside = ndimage.distance_transform_edt(~shape, sampling=edges)
     half = min(edges) / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from napari_hybridseg.corrections.boxes import Box, Change, Labels, grown
 from napari_hybridseg.corrections.tools.scope import (
@@ -32,6 +31,8 @@ def fill_holes(labels: Labels, label: int, scope: Scope = VOLUME) -> Change:
     scope : Scope
         The whole label map, or a slice.
     """
+    from scipy import ndimage  # slow to import, and opening a panel needs none of it
+
     box = box_of_label(labels, label, scope)
     if box is None:
         return nothing(labels)
@@ -54,6 +55,8 @@ def smooth(
     axis, and cut at the level that keeps its volume as nearly as levels from 0.3 to 0.7 can. Other
     organs are not written over.
     """
+    from scipy import ndimage
+
     found = box_of_label(labels, label, scope)
     if found is None or width_mm <= 0:
         return nothing(labels)
