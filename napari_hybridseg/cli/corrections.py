@@ -18,10 +18,12 @@ from napari_hybridseg.cli.console import (
     write_table,
 )
 from napari_hybridseg.corrections import CorrectionCase, CorrectionSet
-from napari_hybridseg.corrections.accepting import Correction, accept, remove_case
+from napari_hybridseg.corrections.accepting import Correction, accept
+from napari_hybridseg.corrections.changing import remove_case
 from napari_hybridseg.corrections.exchanging import import_pairs
 from napari_hybridseg.corrections.exporting import export_nnunet
 from napari_hybridseg.corrections.verifying import verify_set
+from napari_hybridseg.counting import counted
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import load_label_map, load_volume
 
@@ -119,7 +121,7 @@ def verify(folder: SetArgument, as_json: JsonOption = False) -> None:
         for problem in report.problems:
             remark(problem)
         if report.ok:
-            typer.echo(f"{folder} is whole: {report.cases} cases.")
+            typer.echo(f"{folder} is whole: {counted(report.cases, 'case')}.")
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -150,7 +152,7 @@ def import_data_set(
     if as_json:
         write_json({"set": str(folder), "added": report.added, "refused": report.refused})
     else:
-        typer.echo(f"{len(report.added)} cases came into {folder}.")
+        typer.echo(f"{counted(len(report.added), 'case')} came into {folder}.")
     raise typer.Exit(1 if report.refused else 0)
 
 
@@ -165,7 +167,8 @@ def export(
     if as_json:
         write_json({"folder": str(out), "cases": report.cases, "left_out": report.left_out})
     else:
-        typer.echo(f"{len(report.cases)} cases are in {out}.")
+        count = len(report.cases)
+        typer.echo(f"{counted(count, 'case')} {'is' if count == 1 else 'are'} in {out}.")
 
 
 @corrections_app.command("rank")

@@ -41,6 +41,10 @@ def finetune(
     rehearse: Annotated[
         Path | None, typer.Option(help="Old cases that are shown in between: a dataset.json.")
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="What 'Teach here' learnt of the checkpoint; begin with that."),
+    ] = None,
     guard: Annotated[
         Path | None, typer.Option(help="Labelled cases that must not get worse.")
     ] = None,
@@ -68,6 +72,7 @@ def finetune(
         minutes=minutes,
         steps=steps,
         rehearse=rehearse,
+        start_from=start_from,
         guard=guard,
         folds=folds,
         seed=seed,

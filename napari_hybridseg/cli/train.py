@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.cli.checkpoints import summary
 from napari_hybridseg.cli.console import JsonOption, follow, write_json
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError, first_problem
 from napari_hybridseg.presets import preset_train_options
 from napari_hybridseg.training import TrainOptions
@@ -81,7 +82,7 @@ def train(
     for measured in checkpoint.card.evaluation:
         typer.echo(
             f"{measured.data}: mean Dice {measured.mean_dice:.3f}, "
-            f"HD95 {measured.mean_hd95_mm} mm ({measured.cases} cases)"
+            f"HD95 {measured.mean_hd95_mm} mm ({counted(measured.cases, 'case')})"
         )
 
 

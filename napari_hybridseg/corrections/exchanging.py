@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_hybridseg.corrections.accepting import Correction, accept
 from napari_hybridseg.corrections.errors import CorrectionError
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress, Result
 from napari_hybridseg.labels import LabelScheme
@@ -168,8 +169,8 @@ def _nnunet_pairs(folder: Path, ending: str, channels: int) -> list[Pair]:
         files = sorted((folder / "imagesTr").glob(f"{case}_[0-9][0-9][0-9][0-9]{ending}"))
         if len(files) != channels:
             raise CorrectionError(
-                f"{label} has {len(files)} images in imagesTr where dataset.json names "
-                f"{channels} channels."
+                f"{label} has {counted(len(files), 'image')} in imagesTr where dataset.json names "
+                f"{counted(channels, 'channel')}."
             )
         pairs.append(Pair(tuple(files), label))
     return pairs

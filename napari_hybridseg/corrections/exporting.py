@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from napari_hybridseg.atomic import WriteError, write_text
-from napari_hybridseg.corrections.accepting import flush, poison_notes
 from napari_hybridseg.corrections.case import CorrectionCase
+from napari_hybridseg.corrections.case_files import poison_notes
 from napari_hybridseg.corrections.correction_set import CorrectionSet
+from napari_hybridseg.corrections.drafts import flush
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.corrections.schemes import MergedScheme, merge_schemes
+from napari_hybridseg.counting import counted
 from napari_hybridseg.events import Event, Note, Progress, Result
 from napari_hybridseg.formats import write_image
 from napari_hybridseg.labels import LabelScheme
@@ -99,8 +101,8 @@ def _write(
         found = volume.array.shape[0]
         if channels and found != channels:
             raise CorrectionError(
-                f"{case.image} has {found} channels where the cases before have {channels}; "
-                "nnU-Net needs the same in all."
+                f"{case.image} has {counted(found, 'channel')} where the cases before have "
+                f"{channels}; nnU-Net needs the same in all."
             )
         channels, modality = found, modality or volume.modality
         _write_case(draft, case, volume, merged, which)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from napari_hybridseg.atomic import WriteError
-from napari_hybridseg.corrections.accepting import flush
+from napari_hybridseg.corrections.drafts import flush
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.corrections.journal_file import (
     HEAD,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_hybridseg.corrections.accepting import poison_notes
 from napari_hybridseg.corrections.case import CorrectionCase
+from napari_hybridseg.corrections.case_files import poison_notes
 from napari_hybridseg.corrections.correction_set import CorrectionSet
 from napari_hybridseg.corrections.edits import edited_mask
 from napari_hybridseg.corrections.errors import CorrectionError

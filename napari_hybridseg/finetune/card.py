@@ -54,6 +54,7 @@ def finished_card(
     card: ModelCard,
     parent: ModelCard,
     parent_sha256: str,
+    start_sha256: str,
     recipe: Recipe,
     augmentation: Augmentation,
     scanner: ScannerAugmentation,
@@ -78,6 +79,7 @@ def finished_card(
             *parent.provenance.protocol.get("ancestors", ()),
             {"name": parent.name, "sha256": parent_sha256},
         ],
+        "taught_before_sha256": start_sha256,
         "steps": steps,
         "case_sha256": [case.sha256 for case in learnt],
         "rehearsed_sha256": [case.sha256 for case in rehearsed],
@@ -110,7 +112,8 @@ def finished_card(
 def _settings(recipe: Recipe, scanner: ScannerAugmentation) -> dict[str, Any]:
     options: FineTuneOptions = recipe.options
     said = options.model_dump(
-        mode="json", exclude={"rehearse", "guard", "threads", "name", "augmentation"}
+        mode="json",
+        exclude={"rehearse", "guard", "start_from", "threads", "name", "augmentation"},
     )
     said.update(
         strategy=recipe.strategy,

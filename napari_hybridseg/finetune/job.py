@@ -11,6 +11,7 @@ from lightning_fabric import Fabric, seed_everything
 from torch import Tensor, nn
 
 from napari_hybridseg.checkpoint import save_checkpoint
+from napari_hybridseg.counting import counted
 from napari_hybridseg.events import Event, Note, Result
 from napari_hybridseg.finetune.budget import Budget
 from napari_hybridseg.finetune.card import card_augmentation, finished_card
@@ -26,6 +27,8 @@ from napari_hybridseg.finetune.report import FineTuneReport, ScoreTable
 from napari_hybridseg.finetune.scanner import choose_scanner, is_turned_round
 from napari_hybridseg.finetune.scoring import Scorer, Scores, ToScore, mean_dice, table
 from napari_hybridseg.finetune.strategy import (
+    FEW_CASES,
+    HALF_RIGHT,
     LEARNING_RATES,
     Trained,
     choose_pull,
@@ -36,6 +39,10 @@ from napari_hybridseg.inference.devices import cpu_threads
 from napari_hybridseg.inference.options import SegmentOptions
 
 FEWEST_TO_CROSS_VALIDATE = 3
+_WITHOUT_STROKES = (
+    "The cross-validation begins with the checkpoint alone, as the strokes may have been drawn on "
+    "one of the cases."
+)
 
 
 def finetune(
@@ -239,6 +246,8 @@ class _FineTune:
             if len(self._prepared.cases) < FEWEST_TO_CROSS_VALIDATE or wished < 2:
                 wished = 0
             self._ledger.folds = self._shared(self._budget.folds(wished))
+            if self._ledger.folds and self._prepared.start_sha256:
+                yield Note(_WITHOUT_STROKES)
             if wished and not self._ledger.folds:
                 yield Note("There is no time to cross-validate: the cases are scored as learnt.")
         self._folds = self._ledger.folds
@@ -294,6 +303,7 @@ class _FineTune:
             prepared.card,
             prepared.parent.card,
             parent_sha256,
+            prepared.start_sha256,
             recipe,
             self._augmentation,
             self._scanner,
@@ -381,7 +391,7 @@ class _FineTune:
 
     def _tables(self) -> tuple[ScoreTable | None, ScoreTable | None]:
         prepared, ledger, count = self._prepared, self._ledger, len(self._prepared.cases)
-        of = f"{count} corrected case{'s' if count > 1 else ''}"
+        of = counted(count, "corrected case")
         if self._folds:
             words = f"{of}, cross-validated in {self._folds} parts"
             cases = table("cross-validated", words, prepared.to_score, ledger.before, ledger.after)
@@ -421,7 +431,8 @@ class _FineTune:
 
 def _why(strategy: str, cases: int, before: float | None) -> str:
     if strategy == "norms":
-        return f"{cases} cases teach norms and biases only; more cases would teach everything."
-    if cases > 3 or before is None:
+        teach = f"{counted(cases, 'case')} {'teaches' if cases == 1 else 'teach'}"
+        return f"{teach} norms and biases only; more cases, or old ones rehearsed, would teach all."
+    if cases > FEW_CASES or before is None or before >= HALF_RIGHT:
         return "All weights are taught."
     return f"All weights are taught, as the checkpoint is lost on these cases (Dice {before:.2f})."

@@ -114,7 +114,8 @@ class Ledger:
 
 def fingerprint(options: FineTuneOptions, parent: str, hashes: Iterable[str]) -> str:
     """Name a job. Time and threads may change between its parts."""
-    chosen = options.model_dump(mode="json", exclude={"minutes", "threads", "guard", "rehearse"})
+    elsewhere = {"minutes", "threads", "guard", "rehearse", "start_from"}
+    chosen = options.model_dump(mode="json", exclude=elsewhere)
     return hashlib.sha256(json.dumps([chosen, parent, *hashes]).encode()).hexdigest()
 
 

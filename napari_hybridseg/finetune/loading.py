@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.corrections import MergedScheme
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress
 from napari_hybridseg.finetune.errors import FineTuneError
@@ -128,7 +129,7 @@ def _channel_of_label(ids: Sequence[int]) -> NDArray[np.unsignedinteger]:
 def _refuse_channels(volume: Volume, card: ModelCard) -> None:
     if volume.array.shape[0] != card.in_channels:
         raise FineTuneError(
-            f"{volume.name} has {volume.array.shape[0]} channels, and {card.name} takes "
+            f"{volume.name} has {counted(volume.array.shape[0], 'channel')}, and {card.name} takes "
             f"{card.in_channels}; take it out of the set."
         )
 
@@ -139,5 +140,6 @@ def _refuse_poisoned(volume: Volume) -> None:
     wrong = int((~np.isfinite(volume.array)).sum())
     if wrong:
         raise Unusable(
-            f"{wrong} voxels of its image are not numbers (NaN or infinite); repair the image."
+            f"{counted(wrong, 'voxel')} of its image {'is' if wrong == 1 else 'are'} not numbers "
+            "(NaN or infinite); repair the image."
         )

@@ -16,7 +16,8 @@ class ScannerAugmentation(BaseModel):
     """How often a window is made to look as if it came from another scanner.
 
     Every number is a probability. ``transfer`` gives a rehearsed window the values of a corrected
-    case, quantile by quantile, so that old labels teach the new contrast. ``negative`` turns the
+    case, quantile by quantile, and the blur and noise that these cases have, so that old labels
+    teach the new look. ``negative`` turns the
     contrast of a corrected window round where nothing is rehearsed, so that the old one is not
     forgotten. Whether the new contrast is the old one turned round is found out: the parent
     segments the cases and their negatives. Where it is not, ``transfer`` keeps the order of the
@@ -43,11 +44,16 @@ class FineTuneOptions(BaseModel):
     strategy : str
         What is trained: ``"full"``, ``"decoder"`` (and head), ``"norms"`` (norms, biases and,
         where the norms have no parameters, a gain per channel). ``"auto"`` takes norms for up to
-        three cases that the checkpoint already segments half right, and everything else in full.
+        three cases that the checkpoint already segments half right if nothing is rehearsed, and
+        everything else in full.
     pull : float or None
         How strongly weights are drawn back to where they began (L2-to-start, decoupled): a step
         at rate ``r`` shrinks the distance by ``r * pull``. None chooses: weak with rehearsal,
         strong without.
+    start_from : Path or None
+        What 'teach here' learnt of this checkpoint and the user kept: the training on all cases
+        begins with it added to the checkpoint's weights. The cross-validation begins without it,
+        as the strokes may have been drawn on one of the cases.
     rehearse : Path or None
         A ``dataset.json`` or correction set whose cases are shown in between, so that they are
         not forgotten.
@@ -89,9 +95,16 @@ class FineTuneOptions(BaseModel):
         default="auto",
         title="Teach",
         description="What is moved: everything ('full'), the decoder and head, or norms and biases "
-        "only; 'auto' takes norms for three cases or fewer, unless the checkpoint is lost on them.",
+        "only; 'auto' takes norms for three cases or fewer, unless old cases are rehearsed or the "
+        "checkpoint is lost on them.",
     )
     pull: float | None = Field(default=None, ge=0)
+    start_from: Path | None = Field(
+        default=None,
+        title="Start from",
+        description="What 'Teach here' learnt and you kept: the fine-tune begins with it instead "
+        "of the checkpoint alone.",
+    )
     rehearse: Path | None = Field(
         default=None,
         title="Rehearse",
@@ -99,7 +112,7 @@ class FineTuneOptions(BaseModel):
         "dataset.json or a correction set.",
     )
     rehearsal_cases: int = Field(default=12, ge=1)
-    rehearsal_share: float = Field(default=0.5, gt=0, lt=1)
+    rehearsal_share: float = Field(default=0.67, gt=0, lt=1)
     guard: Path | None = Field(
         default=None,
         title="Guard set",
@@ -116,7 +129,7 @@ class FineTuneOptions(BaseModel):
         "trained apart; 0 leaves it out.",
     )
     steps: int = Field(
-        default=400, ge=1, title="Steps", description="Optimiser steps of each training."
+        default=1000, ge=1, title="Steps", description="Optimiser steps of each training."
     )
     minutes: float | None = Field(
         default=None,
@@ -135,7 +148,7 @@ class FineTuneOptions(BaseModel):
     augmentation: Augmentation | None = None
     scanner: ScannerAugmentation | None = None
     check_every: int = Field(default=25, ge=1)
-    patience: int = Field(default=8, ge=0)
+    patience: int = Field(default=20, ge=0)
     seed: int = Field(default=0, ge=0)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: str = "auto"

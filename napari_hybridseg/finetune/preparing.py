@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from napari_hybridseg.atomic import refuse_unwritable
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint, refuse_other_name
+from napari_hybridseg.corrections.assist.delta import with_delta
+from napari_hybridseg.corrections.manifest import sha256_of_file
 from napari_hybridseg.events import Event, Note
 from napari_hybridseg.finetune.card import child_card
 from napari_hybridseg.finetune.errors import FineTuneError
@@ -29,10 +33,14 @@ class Prepared:
     """What a job works on.
 
     ``cases`` and ``rehearsed`` are loaded; ``to_score`` and ``guard`` are read again when they
-    are scored. ``left_out`` tells of the cases that cannot be used.
+    are scored. ``left_out`` tells of the cases that cannot be used. ``start`` are the weights that
+    the training on all cases begins with, ``start_sha256`` the hash of the taught change in them,
+    or empty.
     """
 
     parent: Checkpoint
+    start: Mapping[str, Tensor]
+    start_sha256: str
     card: ModelCard
     numbering: Numbering
     source: Source
@@ -71,6 +79,7 @@ def prepare_job(
         )
     refuse_unwritable(out, overwrite)
     parent = load_checkpoint(checkpoint)
+    start, start_sha256 = _start(parent, options)
     source = open_source(source_path)
     rehearsal = open_source(options.rehearse) if options.rehearse is not None else None
     learnt = {case.sha256 for case in source.cases}
@@ -99,8 +108,11 @@ def prepare_job(
     constraints = architecture.constraints(config)
     hashes = [case.case.sha256 for case in (*cases, *rehearsed)]
     hashes += ["", *(case.sha256 for case in watched)]
+    hashes += [start_sha256] if start_sha256 else []
     yield Prepared(
         parent=parent,
+        start=start,
+        start_sha256=start_sha256,
         card=card,
         numbering=numbering,
         source=source,
@@ -116,6 +128,14 @@ def prepare_job(
         channels_last=architecture.dims_of(config) == 3,
         fingerprint=fingerprint(options, parent.sha256, hashes),
     )
+
+
+def _start(parent: Checkpoint, options: FineTuneOptions) -> tuple[Mapping[str, Tensor], str]:
+    """Give the weights to begin with, and the hash of what was taught to them before."""
+    if options.start_from is None:
+        return parent.weights(), ""
+    start = with_delta(parent.weights(), options.start_from, parent.sha256)
+    return start, sha256_of_file(options.start_from).sha256
 
 
 def _window(options: FineTuneOptions, card: ModelCard, constraints: Constraints) -> Shape:

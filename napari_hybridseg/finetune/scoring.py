@@ -13,6 +13,7 @@ from torch import nn
 
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections import MergedScheme
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress, Result
 from napari_hybridseg.finetune.clock import BusyClock
@@ -86,7 +87,8 @@ class Scorer:
                     scores[item.key] = report
             yield Progress(stage, done, len(wanted))
         if skipped:
-            yield Note(f"{stage}: {skipped} of {len(wanted)} cases are left out to keep the time.")
+            told = f"{skipped} of {counted(len(wanted), 'case')} left out to keep the time."
+            yield Note(f"{stage}: {told}")
 
     def _one(
         self, network: nn.Module, card: ModelCard, item: ToScore, until_s: float | None

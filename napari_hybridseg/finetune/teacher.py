@@ -82,7 +82,9 @@ class Teacher:
     def train(self, lesson: Lesson) -> Generator[Event, None, Taught]:
         """Train from the parent's weights, or go on with the ledger's; save at every check."""
         prepared, ledger = self.prepared, self.ledger
-        network = grown_network(prepared.parent.weights(), prepared.parent.card, prepared.card)
+        # what was taught on strokes may have seen the case that a part holds out
+        weights = prepared.parent.weights() if lesson.held else prepared.start
+        network = grown_network(weights, prepared.parent.card, prepared.card)
         learner = start_learner(self.fabric, network, self.recipe, prepared.window)
         if ledger.learner_of == lesson.name:
             learner.resume(ledger.learner)

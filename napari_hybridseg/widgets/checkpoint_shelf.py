@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from napari_hybridseg.checkpoint import load_checkpoint
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.model_card import DataSource, Evaluation, ModelCard
 from napari_hybridseg.widgets.facts import CheckpointFacts, Choice
@@ -97,6 +98,6 @@ def _spacing(card: ModelCard) -> str:
 
 
 def _source(data: DataSource) -> str:
-    cases = f", {data.cases} cases" if data.cases else ""
+    cases = f", {counted(data.cases, 'case')}" if data.cases else ""
     licence = f" ({data.licence})" if data.licence else ""
     return f"{data.name}{cases}{licence}"

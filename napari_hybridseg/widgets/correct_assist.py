@@ -13,6 +13,7 @@ import numpy as np
 from napari_hybridseg.corrections.assist.options import RepairOptions
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.boxes import Change, Labels, start_of
+from napari_hybridseg.counting import counted
 from napari_hybridseg.engine.jobs import RankJob, RepairJob, TeachJob
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.widgets.correct_controller import CorrectController
@@ -44,6 +45,8 @@ class CorrectAssist:
     settings : Settings
     taught_folder : Path
         Where taught changes wait to be kept or dropped.
+    choose_start : callable
+        Takes a taught change that is kept as the start of the next fine-tune.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class CorrectAssist:
         desk: JobDesk,
         settings: Settings,
         taught_folder: Path,
+        choose_start: Callable[[Path], None],
     ) -> None:
         self._viewer = viewer
         self._face = face
@@ -63,6 +67,7 @@ class CorrectAssist:
         self._desk = desk
         self._settings = settings
         self._taught_folder = taught_folder
+        self._choose_start = choose_start
 
     def say(self, value: int) -> None:
         """Have the user draw strokes that say something."""
@@ -135,11 +140,12 @@ class CorrectAssist:
         self._ask(now, job, "Teaching here", lambda report: report.change, take)
 
     def keep_taught(self) -> None:
-        """Leave what was taught on the disk."""
+        """Leave what was taught on the disk, and let the next fine-tune begin with it."""
         path = self._state.taught
         if path is not None:
             self._state.taught = None
-            self._desk.say(f"What was taught is kept in {path}.")
+            self._choose_start(path)
+            self._desk.say(f"What was taught is kept in {path}; the next fine-tune begins with it.")
 
     def drop_taught(self) -> None:
         """Forget what was taught; the labels that it gave stay."""
@@ -161,8 +167,8 @@ class CorrectAssist:
             self._state.ranking = tuple(
                 RankedScan(scan.path, scan.benefit, scan.novelty) for scan in ranking.scans
             )
-            count = len(ranking.scans)
-            self._desk.say(f"Ranked {count} scans; a double click opens one.", Phase.DONE)
+            ranked = counted(len(ranking.scans), "scan")
+            self._desk.say(f"Ranked {ranked}; a double click opens one.", Phase.DONE)
             for sentence in ranking.failed:
                 self._desk.log.add(sentence)
 
@@ -188,7 +194,7 @@ class CorrectAssist:
 
         def take(value: Any) -> None:
             self._desk.say(f"{did}: done.", Phase.DONE)
-            if self._controller.apply(now, change_of(value), serial, did):
+            if self._controller.editing.apply(now, change_of(value), serial, did):
                 now.strokes.have_spread()
             then(value)
 
@@ -200,7 +206,7 @@ class CorrectAssist:
         """Cut out what may change around strokes; perhaps in the shown slices alone."""
         now.watch.look()
         in_slice = self._state.choices.in_slice
-        axis = self._controller.shown_slice(now)[0] if in_slice else None
+        axis = self._controller.editing.shown_slice(now)[0] if in_slice else None
         options = RepairOptions(axis=axis)
         volume = now.session.origin.volume
         try:

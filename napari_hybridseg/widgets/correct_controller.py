@@ -1,43 +1,27 @@
-"""What the user asks of the Correct section: begin, paint, use tools, accept."""
+"""What the user asks of the Correct section: begin, name organs, accept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_hybridseg.corrections.accepting import accept
-from napari_hybridseg.corrections.boxes import Box, Change
-from napari_hybridseg.corrections.case import CorrectionCase
-from napari_hybridseg.corrections.tools import limit_to_range
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.labels import LabelScheme, Organ, distinct_colour
+from napari_hybridseg.widgets.correct_accepting import CorrectAccepting
 from napari_hybridseg.widgets.correct_background import Background
 from napari_hybridseg.widgets.correct_desk import CorrectionDesk, OpenCorrection
-from napari_hybridseg.widgets.correct_layers import accepted, lock, role_of, show_scheme
-from napari_hybridseg.widgets.correct_session import Origin, sha256_of_checkpoint
+from napari_hybridseg.widgets.correct_editing import CorrectEditing
+from napari_hybridseg.widgets.correct_layers import lock, role_of, show_scheme
 from napari_hybridseg.widgets.correct_start import Start, start_empty, start_from
-from napari_hybridseg.widgets.correct_state import (
-    CorrectionFacts,
-    CorrectState,
-    RangeBrush,
-    why_not_accept,
-    why_not_correct,
-    why_not_edit,
-)
-from napari_hybridseg.widgets.correct_tools import Place, Tool, ToolChoices, tool_of
+from napari_hybridseg.widgets.correct_state import CorrectionFacts, CorrectState, why_not_correct
 from napari_hybridseg.widgets.correct_voice import Voice
-from napari_hybridseg.widgets.edit_boxes import box_to_layer, displayed_axes
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import placement_of
 from napari_hybridseg.widgets.state import FaceState
 from napari_hybridseg.widgets.teach_state import TeachState
-from napari_hybridseg.widgets.voxel_picker import VoxelPicker
-
-MEANWHILE = "The correction was painted in meanwhile; please try again."
 
 
 class CorrectController:
@@ -80,15 +64,13 @@ class CorrectController:
         self._viewer = viewer
         self._face = face
         self._state = state
-        self._teach = teach
         self._voice = voice
         self._book = book
         self._background = background
-        self._choose_set = choose_set
         self._score = score
-        self._is_applying = False
-        self._accepted: dict[str, Origin] = {}
-        self._picker = VoxelPicker(viewer, self._on_picked)
+        self.editing = CorrectEditing(
+            viewer, state, voice, book, background, lambda: self.correction, self.show
+        )
         self._on_put_aside: Callable[[], None] = lambda: None
         self.corrections = CorrectionDesk(
             viewer,
@@ -97,9 +79,12 @@ class CorrectController:
             journals,
             interval_s,
             on_change=self.show,
-            limit=self._limit,
+            limit=self.editing.limit,
             voice=voice,
             on_put_aside=lambda: self._on_put_aside(),
+        )
+        self._accepting = CorrectAccepting(
+            state, teach, voice, book, background, self.corrections, choose_set
         )
         for signal in (face.events.label_map, face.events.volume):
             signal.connect(self.show)
@@ -110,7 +95,7 @@ class CorrectController:
 
     def close(self) -> None:
         """Save everything and follow the viewer no longer."""
-        self._picker.stop()
+        self.editing.close()
         self._background.close()
         self.corrections.close()
 
@@ -153,7 +138,7 @@ class CorrectController:
             if result is None:
                 start = start_empty(self._book, layer, checkpoint.card.labels)
             else:
-                said = self._accepted.get(key_of(result))
+                said = self._accepting.origin_of(key_of(result))
                 start = start_from(self._book, face, layer, result, said)
         except HybridSegError as error:
             self._voice.fail(error)
@@ -204,166 +189,6 @@ class CorrectController:
         self.choose_organ(number)
         self.show()
 
-    def choose_tool(self, choices: ToolChoices) -> None:
-        """Take another tool, or other parameters."""
-        self._state.choices = choices
-
-    def choose_brush(self, brush: RangeBrush) -> None:
-        """Limit strokes to a range of values, or no longer."""
-        self._state.brush = brush
-        now = self.correction
-        if brush.is_on and now is not None:
-            self._viewer.layers.selection.active = now.layer
-            now.layer.mode = "paint"
-
-    def undo(self) -> None:
-        """Take the last step back."""
-        now = self.correction
-        if now is not None:
-            now.layer.undo()
-            now.watch.look()
-
-    def redo(self) -> None:
-        """Do the last step again that was taken back."""
-        now = self.correction
-        if now is not None:
-            now.layer.redo()
-            now.watch.look()
-
-    def use_tool(self, key: str = "") -> None:
-        """Use the chosen tool, or another one; one that needs a voxel waits for a click."""
-        if why_not_edit(self._state):
-            return
-        choices = self._state.choices
-        if key:
-            self._state.choices = choices = choices.model_copy(update={"tool": key})
-        tool = tool_of(choices.tool)
-        now = self.correction
-        if tool.clicks and now is not None:
-            now.layer.mode = "pan_zoom"  # so that the click does not paint
-            self._picker.start()
-            self._voice.say("Click the part that is to be split off.")
-        else:
-            self._run(tool, None)
-
     def accept(self) -> None:
         """Put the case into the correction set."""
-        now, corrections = self.correction, self._teach.corrections
-        if now is None or corrections is None or why_not_accept(self._state, corrections):
-            return
-        folder, session = corrections.folder, now.session
-        now.watch.look()
-        serial, correction = session.serial, session.correction()
-
-        def work() -> CorrectionCase:
-            sha256 = sha256_of_checkpoint(session.origin)
-            case = accept(folder, replace(correction, checkpoint_sha256=sha256))
-            session.accepted_serial = serial
-            return case
-
-        self._state.working = f"Accepting the case into {folder.name}"
-        self._voice.say(f"{self._state.working}…")
-        self._background.do(work, lambda case: self._take_accepted(now, folder, case), self._fail)
-
-    def _take_accepted(self, now: OpenCorrection, folder: Path, case: CorrectionCase) -> None:
-        self._state.working = ""
-        self._choose_set(folder)
-        if not now.session.is_accepted or self._book.find(now.key) is None:
-            self._voice.say(
-                f"Accepted as {case.name}, without what was painted meanwhile; accept it again."
-            )
-            return
-        accepted(now.layer, now.session.origin.title, case.name)
-        self._accepted[now.key] = now.session.origin
-        self.corrections.end(now)
-        self._background.do(
-            lambda: self.corrections.let_go(now, is_wanted=False), lambda _: None, self._fail
-        )
-        edited = now.session.edited_voxels
-        self._voice.done(f"Accepted as {case.name} into {folder.name}: {edited:,} edited voxels.")
-
-    def _on_picked(self, world: Any) -> None:
-        self._picker.stop()
-        now = self.correction
-        if now is None or why_not_edit(self._state):
-            return
-        grid = now.session.origin.grid
-        place = np.asarray(now.layer.world_to_data(world))[-3:]
-        z, y, x = (int(v) for v in np.rint(grid.points_to_canonical(place)))
-        self._run(tool_of(self._state.choices.tool), (z, y, x))
-
-    def _run(self, tool: Tool, at: tuple[int, int, int] | None) -> None:
-        now = self.correction
-        if now is None:
-            return
-        now.watch.look()
-        axis, index = self.shown_slice(now)
-        place = Place(
-            labels=now.session.working,
-            organ=int(now.layer.selected_label),
-            spacing=now.session.origin.volume.geometry.spacing_zyx,
-            axis=axis,
-            index=index,
-            at=at,
-        )
-        choices, serial = self._state.choices, now.session.serial
-        self._state.working = tool.title
-        self._background.do(
-            lambda: tool.run(place, choices),
-            lambda change: self._take_change(now, change, serial, tool.title),
-            self._fail,
-        )
-
-    def _take_change(self, now: OpenCorrection, change: Change, serial: int, did: str) -> None:
-        self.apply(now, change, serial, did)
-
-    def apply(self, now: OpenCorrection, change: Change, serial: int, did: str) -> bool:
-        """Write what a tool gives as one undo step, unless somebody painted meanwhile."""
-        self._state.working = ""
-        now.watch.look()
-        if self._book.find(now.key) is None:
-            return False
-        if now.session.serial != serial:
-            self._voice.say(MEANWHILE)
-            return False
-        self._is_applying = True
-        try:
-            voxels = now.apply(change) if change.voxels else 0
-        finally:
-            self._is_applying = False
-        unit = "voxel" if voxels == 1 else "voxels"
-        self._voice.say(
-            f"{did}: {voxels:,} {unit} changed." if voxels else f"{did}: nothing to do."
-        )
-        self.show()
-        return True
-
-    def shown_slice(self, now: OpenCorrection) -> tuple[int, int]:
-        """Give across which canonical axis the viewer shows slices, and which one it shows."""
-        grid, shape = now.session.origin.grid, now.layer.data.shape
-        displayed = displayed_axes(self._viewer)
-        hidden = [axis for axis in range(3) if axis not in displayed[-2:]]
-        across = np.zeros((2, 3))
-        across[1, hidden[0]] = 1
-        there = grid.points_to_canonical(across)
-        axis = int(np.abs(there[1] - there[0]).argmax())
-        place = np.asarray(now.layer.world_to_data(self._viewer.dims.point))[-3:]
-        place = np.clip(np.rint(place), 0, np.array(shape) - 1)
-        return axis, int(np.rint(grid.points_to_canonical(place)[axis]))
-
-    def _limit(self, now: OpenCorrection, box: Box) -> None:
-        """Take a stroke back where the image does not lie in the range, in the same undo step."""
-        brush = self._state.brush
-        if not brush.is_on or self._is_applying or now.layer.mode == "pan_zoom":
-            return
-        session, grid = now.session, now.session.origin.grid
-        after, image = session.working[box], session.origin.volume.array[0][box]
-        kept = limit_to_range(session.before(box), after, image, brush.low, brush.high)
-        wrong = np.nonzero(grid.to_layer(kept != after))
-        place = box_to_layer(grid, box)
-        indices = tuple(axis + part.start for axis, part in zip(wrong, place, strict=True))
-        now.layer.data_setitem(indices, grid.to_layer(kept)[wrong])
-
-    def _fail(self, error: BaseException) -> None:
-        self._state.working = ""
-        self._voice.fail(error)
+        self._accepting.accept(self.correction)

@@ -39,6 +39,8 @@ class CorrectPart:
     settings : Settings
     choose_set : callable
         Takes a correction set, or looks into it again.
+    choose_start : callable
+        Takes what 'teach here' learnt as the start of the next fine-tune.
     score : callable
         Scores the label map against its reference.
     """
@@ -52,6 +54,7 @@ class CorrectPart:
         book: LayerBook,
         settings: Settings,
         choose_set: Callable[[Path], None],
+        choose_start: Callable[[Path], None],
         score: Callable[[], None],
     ) -> None:
         journals = autosave_folder()
@@ -73,14 +76,21 @@ class CorrectPart:
             score,
         )
         self.assist = CorrectAssist(
-            viewer, face, self.state, self.controller, desk, settings, journals.parent / "taught"
+            viewer,
+            face,
+            self.state,
+            self.controller,
+            desk,
+            settings,
+            journals.parent / "taught",
+            choose_start,
         )
         self.recovery = CorrectRecovery(
             viewer, self.state, self.controller, voice, book, self._background, journals
         )
         self.section = CorrectSection(face, self.state, teach, settings)
         letters: dict[str, Callable[[], None]] = {
-            tool.letter: partial(self.controller.use_tool, tool.key) for tool in TOOLS
+            tool.letter: partial(self.controller.editing.use_tool, tool.key) for tool in TOOLS
         }
         letters |= {REPAIR_LETTER: self.assist.repair, TEACH_LETTER: self.assist.teach_here}
         self._keys = CorrectKeys(viewer, letters)
@@ -95,18 +105,19 @@ class CorrectPart:
 
     def _connect(self) -> None:
         section, controller, assist = self.section, self.controller, self.assist
+        editing = controller.editing
         section.begin_wanted.connect(controller.begin)
         section.empty_wanted.connect(partial(controller.begin, is_empty=True))
         section.accept_wanted.connect(controller.accept)
         section.organ_chosen.connect(controller.choose_organ)
         section.organ_added.connect(controller.add_organ)
-        section.undo_wanted.connect(controller.undo)
-        section.redo_wanted.connect(controller.redo)
+        section.undo_wanted.connect(editing.undo)
+        section.redo_wanted.connect(editing.redo)
         section.left.restore_wanted.connect(self.recovery.restore)
         section.left.discard_wanted.connect(self.recovery.discard)
-        section.tools.wanted.connect(controller.use_tool)
-        section.tools.choices_chosen.connect(controller.choose_tool)
-        section.tools.brush_chosen.connect(controller.choose_brush)
+        section.tools.wanted.connect(editing.use_tool)
+        section.tools.choices_chosen.connect(editing.choose_tool)
+        section.tools.brush_chosen.connect(editing.choose_brush)
         strokes = section.strokes
         strokes.statement_chosen.connect(assist.say)
         strokes.repair_wanted.connect(assist.repair)

@@ -6,6 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_hybridseg.counting import counted
 from napari_hybridseg.widgets.correct_state import (
     CorrectState,
     why_not_ask,
@@ -73,7 +74,7 @@ class CorrectStrokeBox(QWidget):
         has_none = "" if now is not None and now.strokes else "There are no strokes."
         _enable(self.clear_button, idle or has_none, "Forget the strokes; the labels stay.")
         self.line.show_text(
-            f"{now.strokes:,} voxels of strokes, {now.fresh_strokes:,} of them new"
+            f"{counted(now.strokes, 'voxel')} of strokes, {now.fresh_strokes:,} of them new"
             if now is not None and now.strokes
             else ""
         )
@@ -95,7 +96,9 @@ class CorrectStrokeBox(QWidget):
         self.drop_button.clicked.connect(self.drop_wanted)
 
     def _lay_out(self) -> None:
-        self.keep_button.setToolTip("Keep what was taught in a small file of its own.")
+        self.keep_button.setToolTip(
+            "Keep what was taught in a small file; the next fine-tune begins with it."
+        )
         self.drop_button.setToolTip("Forget what was taught; the labels that it gave stay.")
         says = QHBoxLayout()
         says.addWidget(self.statement, 1)

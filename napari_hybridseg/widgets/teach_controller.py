@@ -59,6 +59,12 @@ class TeachController:
         """Take other options."""
         self._state.options = options
 
+    def choose_start(self, path: Path | None) -> None:
+        """Begin the next fine-tune with what 'teach here' learnt, or with the checkpoint alone."""
+        self._state.options = self._state.options.model_copy(update={"start_from": path})
+        if path is not None:
+            self._settings.set_folder("taught", path.parent)
+
     def fine_tune(self) -> None:
         """Start a fine-tune of the chosen checkpoint on the correction set."""
         facts, corrections = self._face.checkpoint, self._state.corrections
@@ -132,6 +138,7 @@ class TeachController:
         self._end()
         self._settings.add_opened_checkpoint(report.path.resolve())
         self._state.report = report
+        self.choose_start(None)  # the new checkpoint has learnt it
         for sentence in report.left_out:
             self._desk.log.add(sentence)
         self._desk.say(report.verdict, Phase.DONE)

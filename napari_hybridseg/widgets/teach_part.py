@@ -42,6 +42,7 @@ class TeachPart:
         section, controller = self.section, self.controller
         section.set_chosen.connect(controller.choose_set)
         section.options_chosen.connect(controller.choose_options)
+        section.start_chosen.connect(controller.choose_start)
         section.finish_wanted.connect(controller.finish)
         section.pause_wanted.connect(controller.pause)
         section.use_wanted.connect(controller.use)

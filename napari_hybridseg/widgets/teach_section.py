@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_hybridseg.finetune import FineTuneOptions
 from napari_hybridseg.widgets.change_table import ChangeTable
 from napari_hybridseg.widgets.inputs import ChoiceBox, Fold, Line, NumberBox
 from napari_hybridseg.widgets.run_button import RunButton
@@ -29,6 +30,7 @@ class TeachSection(QWidget):
 
     set_chosen = Signal(object)
     options_chosen = Signal(object)
+    start_chosen = Signal(object)
     finish_wanted = Signal()
     pause_wanted = Signal(bool)
     use_wanted = Signal()
@@ -55,6 +57,8 @@ class TeachSection(QWidget):
         self.more = Fold("Old cases")
         self.rehearse_button, self.guard_button = QPushButton("Choose…"), QPushButton("Choose…")
         self.rehearse_line, self.guard_line = Line("plain"), Line("plain")
+        self.start_line, self.start_button = Line("plain"), QPushButton("Choose…")
+        self.start_clear = QPushButton("Clear")
         self.hint = Line()
         self.pause_button = QPushButton("Pause")
         self.pause_button.setCheckable(True)
@@ -100,6 +104,10 @@ class TeachSection(QWidget):
 
     def _show_old_cases(self) -> None:
         options = self._state.options
+        start = options.start_from
+        self.start_line.show_text(start.name if start else "the checkpoint alone")
+        self.start_line.setToolTip(str(start or ""))
+        self.start_clear.setVisible(start is not None)
         self.rehearse_line.show_text(str(options.rehearse) if options.rehearse else "none")
         self.guard_line.show_text(
             str(options.guard)
@@ -150,6 +158,8 @@ class TeachSection(QWidget):
         self.minutes.valueChanged.connect(lambda value: self._change(minutes=value or None))
         self.rehearse_button.clicked.connect(lambda: self._ask_for_cases("rehearse"))
         self.guard_button.clicked.connect(lambda: self._ask_for_cases("guard"))
+        self.start_button.clicked.connect(self._ask_for_start)
+        self.start_clear.clicked.connect(lambda: self.start_chosen.emit(None))
         self.pause_button.clicked.connect(self.pause_wanted)
         self.finish_button.clicked.connect(self.finish_wanted)
         self.use_button.clicked.connect(self.use_wanted)
@@ -179,12 +189,27 @@ class TeachSection(QWidget):
             is_set = path.name == "corrections.json"
             self._change(**{field: path.parent if is_set else path})
 
+    def _ask_for_start(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(
+            self,
+            "What 'Teach here' learnt",
+            self._settings.folder("taught"),
+            "Taught changes (*.safetensors)",
+        )
+        if chosen:
+            self.start_chosen.emit(Path(chosen))
+
     def _lay_out(self) -> None:
         choices = QFormLayout()
         choices.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         choices.addRow("Corrections", _beside(self.set_line, self.set_button))
         choices.addRow("What learns", self.strategy)
         choices.addRow("At most", self.minutes)
+        start = _beside(self.start_line, self.start_button)
+        start.addWidget(self.start_clear)
+        choices.addRow("Begins with", start)
+        self.start_button.setToolTip(FineTuneOptions.model_fields["start_from"].description or "")
+        self.start_clear.setToolTip("Begin with the checkpoint alone.")
         old = QFormLayout()
         old.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         old.addRow("Rehearse", _beside(self.rehearse_line, self.rehearse_button))

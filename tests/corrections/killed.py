@@ -1,6 +1,6 @@
 """Run in a process of its own: forks children that accept or autosave, and kills them anywhere.
 
-    python killed.py accept|autosave FOLDER TIMES SEED
+    python killed.py accept|autosave|both FOLDER TIMES SEED
 
 Prints one JSON line for each kill: what the child had been told was done, and what is there.
 """
@@ -10,23 +10,28 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from correction_support import SCHEME, correction, verified
 from helpers import grid
+from numpy.typing import NDArray
 
 from napari_hybridseg.corrections import CorrectionSet
 from napari_hybridseg.corrections.accepting import accept
+from napari_hybridseg.corrections.identity import volume_sha256
 from napari_hybridseg.corrections.journal import Journal, JournalHead
 from napari_hybridseg.corrections.recovery import list_recoverable
 
 SHAPE = (40, 24, 24)
+BITS = 16
 
 
 def accept_forever(folder: Path, told: int) -> None:
@@ -52,6 +57,40 @@ def save_forever(folder: Path, told: int) -> None:
         working[:] = stroke
         journal.save(working)
         os.write(told, f"{stroke}\n".encode())
+
+
+def work_forever(folder: Path, told: int) -> None:
+    """Paint and save stroke after stroke, accept after every third and begin anew, as a user does.
+
+    The label map holds the number of the stroke, in binary.
+    """
+    stroke, given = 0, correction(0)
+    head = JournalHead(
+        volume_sha256=volume_sha256(given.volume),
+        geometry=given.volume.geometry,
+        source=given.volume.source,
+        scheme=SCHEME,
+    )
+    while True:
+        working = np.zeros_like(given.label.array)
+        journal = Journal(folder / "journals", head, working)
+        for _ in range(3):
+            stroke += 1
+            write_number(working, stroke)
+            journal.save(working)
+            os.write(told, f"saved {stroke}\n".encode())
+        label = replace(given.label, array=working)
+        accept(folder / "set", replace(given, label=label))
+        os.write(told, f"accepted {stroke}\n".encode())
+        journal.discard()
+
+
+def write_number(labels: NDArray[np.unsignedinteger], number: int) -> None:
+    labels.reshape(-1)[:BITS] = [3 if number >> bit & 1 else 1 for bit in range(BITS)]
+
+
+def read_number(labels: NDArray[np.unsignedinteger]) -> int:
+    return sum(1 << bit for bit, label in enumerate(labels.reshape(-1)[:BITS]) if label == 3)
 
 
 def kill_one(work: Callable[[Path, int], None], folder: Path, after_s: float) -> list[str]:
@@ -104,6 +143,25 @@ def after_autosave(folder: Path, told: list[str]) -> dict[str, Any]:
     return {"ok": len(values) == 1 and last <= values[0] <= last + 1, "last": last, "found": values}
 
 
+def after_both(folder: Path, told: list[str]) -> dict[str, Any]:
+    """Say whether the last stroke is in the set or can be offered back."""
+    last = {"saved": 0, "accepted": 0}
+    for line in told:
+        what, number = line.split()
+        last[what] = int(number)
+    kept, there, problems = 0, 0, ()
+    if (folder / "set" / "corrections.json").exists():
+        problems = verified(folder / "set").problems
+        for case in CorrectionSet.open(folder / "set").cases:
+            there = read_number(case.load_label().array)
+    for entry in list_recoverable(folder / "journals"):
+        kept = max(kept, read_number(entry.load().label.array))
+        entry.discard()
+    shutil.rmtree(folder / "set", ignore_errors=True)
+    ok = not problems and max(kept, there) >= last["saved"] and there >= last["accepted"]
+    return {"ok": ok, "last": last, "kept": kept, "in the set": there, "problems": problems}
+
+
 def seconds_of_an_accept(folder: Path) -> float:
     """Measure one on this disk, once everything is imported."""
     aside = folder.with_name("aside")
@@ -119,9 +177,10 @@ def main() -> None:
     work, look, longest = {
         "accept": (accept_forever, after_accept, 0.0),
         "autosave": (save_forever, after_autosave, 0.15),
+        "both": (work_forever, after_both, 0.0),
     }[what]
     folder.mkdir(parents=True, exist_ok=True)
-    if what == "accept":
+    if what != "autosave":
         longest = 2.5 * seconds_of_an_accept(folder)
     moments = random.Random(seed)
     for _ in range(times):

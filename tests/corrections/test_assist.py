@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_hybridseg.corrections import CorrectionError
+from napari_hybridseg.corrections.assist.delta import apply_delta, save_delta
 from napari_hybridseg.corrections.assist.options import RankOptions, RepairOptions, TeachOptions
 from napari_hybridseg.corrections.assist.ranking import rank, scans_in
 from napari_hybridseg.corrections.assist.region import (
@@ -20,7 +21,7 @@ from napari_hybridseg.corrections.assist.region import (
 )
 from napari_hybridseg.corrections.assist.repair import repair
 from napari_hybridseg.corrections.assist.strokes import Strokes
-from napari_hybridseg.corrections.assist.teaching import apply_delta, save_delta, teach
+from napari_hybridseg.corrections.assist.teaching import teach
 from napari_hybridseg.formats import write_image
 from napari_hybridseg.inference import SegmentOptions, segment
 from napari_hybridseg.labels import LabelScheme
@@ -68,6 +69,32 @@ def test_not_this_organ_takes_a_leak_away() -> None:
     leak = (leaking == 1) & (truth == 0)
     assert (after[leak] == 0).mean() > 0.5
     assert (after[truth == 1] == 1).mean() > 0.98
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 4.7, 4.7)])
+def test_a_slice_that_was_painted_stays_so_and_its_neighbours_follow(
+    spacing: tuple[float, float, float],
+) -> None:
+    image, truth, labels = scene()
+    missing = (truth == 1) & (labels == 0)
+    missing[:, :, 20:] = False
+    odds = np.where(labels == 1, 3.0, -6.0)
+    odds[missing] = -0.5
+    odds[10][missing[10]] = -1.0  # the network is surest of its error where somebody painted
+    soft = (1 / (1 + np.exp(-odds))).astype(np.float32)
+    painted = at(10, slice(8, 22), slice(14, 19), labels.shape)  # all but the last column
+    strokes = Strokes.join([(painted, 1, False)])
+    change = repair(
+        labels, image, strokes, spacing, SCHEME, start=(0, 0, 0),
+        probabilities=np.stack([1 - soft, soft]), organs=(1,),
+    )  # fmt: skip
+    after = labels.copy()
+    change.apply(after)
+    expected = labels[10].copy()
+    expected[8:22, 14:19] = 1
+    np.testing.assert_array_equal(after[10], expected)
+    for beside in (9, 11):
+        assert (after[beside][missing[beside]] == 1).mean() > 0.8
 
 
 def test_without_an_effect_on_what_is_right_already() -> None:

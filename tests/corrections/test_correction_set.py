@@ -13,7 +13,8 @@ from helpers import tiny_card
 
 from napari_hybridseg.atomic import WriteError
 from napari_hybridseg.corrections import CorrectionError, CorrectionSet
-from napari_hybridseg.corrections.accepting import accept, remove_case
+from napari_hybridseg.corrections.accepting import accept
+from napari_hybridseg.corrections.changing import remove_case
 from napari_hybridseg.corrections.locking import LockedError, folder_lock
 from napari_hybridseg.corrections.verifying import is_poisoned
 from napari_hybridseg.labels import LabelScheme

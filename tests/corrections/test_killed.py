@@ -47,6 +47,17 @@ def test_killed_while_accepting_never_harms_the_set(tmp_path: Path, times: int) 
 @pytest.mark.parametrize(
     "times", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["20", "200"]
 )
+def test_killed_while_painting_and_accepting_loses_no_stroke(tmp_path: Path, times: int) -> None:
+    found = kills("both", tmp_path, times)
+    assert len(found) == times
+    assert [each for each in found if not each["ok"]] == []
+    # kills came before and after the first case was in the set
+    assert {each["in the set"] > 0 for each in found} == {True, False}
+
+
+@pytest.mark.parametrize(
+    "times", [20, pytest.param(200, marks=pytest.mark.slow)], ids=["20", "200"]
+)
 def test_killed_while_saving_loses_at_most_the_save_at_hand(tmp_path: Path, times: int) -> None:
     found = kills("autosave", tmp_path, times)
     assert len(found) == times

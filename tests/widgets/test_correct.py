@@ -167,7 +167,7 @@ def test_a_disk_that_refuses_leaves_everything_as_it_was(segmented, tmp_path, mo
     def refuse(*_: object) -> None:
         raise WriteError("The disk is full.")
 
-    monkeypatch.setattr("napari_hybridseg.widgets.correct_controller.accept", refuse)
+    monkeypatch.setattr("napari_hybridseg.widgets.correct_accepting.accept", refuse)
     segmented.correct.section.accept_button.click()
     segmented.wait_for(Phase.FAILED)
     assert "The disk is full." in segmented.line()

@@ -125,6 +125,28 @@ def test_progress_is_plotted_and_the_change_is_shown(panel, engine, tmp_path):
     assert "case-0002" in panel.widget.desk.log.text
 
 
+def test_what_teach_here_learnt_and_was_kept_begins_the_next_fine_tune_only(
+    panel, engine, tmp_path
+):
+    section = panel.widget.teach.section
+    kept = tmp_path / "test-unet-taught.safetensors"
+    kept.touch()
+    for wish in ("keep", "clear", "keep"):
+        panel.widget.correct.state.taught = kept if wish == "keep" else None
+        if wish == "keep":
+            panel.widget.correct.section.strokes.keep_button.click()
+            assert section.start_line.text() == kept.name
+            assert section.start_clear.isVisibleTo(section)
+        else:
+            section.start_clear.click()
+            assert section.start_line.text() == "the checkpoint alone"
+    tune(panel)
+    tune(panel)
+    starts = [job.options.start_from for job in engine.jobs if isinstance(job, FineTuneJob)]
+    assert starts == [kept, None]
+    assert kept.exists()
+
+
 def test_a_worse_checkpoint_is_not_taken_but_may_be_used_and_rolled_back(
     panel, child, checkpoint_file
 ):

@@ -8,12 +8,13 @@ from typing import Protocol
 
 from napari_hybridseg.atomic import refuse_unwritable
 from napari_hybridseg.checkpoint import Checkpoint
+from napari_hybridseg.corrections.assist.delta import save_delta
 from napari_hybridseg.corrections.assist.options import RepairOptions, TeachOptions
 from napari_hybridseg.corrections.assist.region import RegionPredictor
 from napari_hybridseg.corrections.assist.repair import repair
 from napari_hybridseg.corrections.assist.reports import TeachReport
 from napari_hybridseg.corrections.assist.strokes import Strokes
-from napari_hybridseg.corrections.assist.teaching import save_delta, teach
+from napari_hybridseg.corrections.assist.teaching import teach
 from napari_hybridseg.corrections.boxes import Box, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.events import Event, Progress, Result

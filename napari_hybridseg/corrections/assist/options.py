@@ -43,8 +43,16 @@ class RepairOptions(BaseModel):
         ge=1,
         le=10,
         title="Strength",
-        description="How far the network's belief is shifted, in units of how wrong it was under "
-        "the stroke.",
+        description="How far the network's belief is shifted by a thin stroke inside an error, in "
+        "units of how wrong it was under the stroke.",
+    )
+    painted_gain: float = Field(
+        default=0.8,
+        ge=0,
+        le=10,
+        title="Strength of painting",
+        description="The same for a stroke that is painted up to the border which it moves: what "
+        "is as wrong as the stroke would have been painted too, so less than 1 is enough.",
     )
     edges: float = Field(
         default=4.0,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections.boxes import Box
 from napari_hybridseg.corrections.errors import CorrectionError
+from napari_hybridseg.counting import counted
 from napari_hybridseg.events import Progress
 from napari_hybridseg.geometry import Reorientation
 from napari_hybridseg.inference.backends import (
@@ -70,8 +71,8 @@ class RegionPredictor:
         found = volume.array.shape[0]
         if found != self.card.in_channels:
             raise CorrectionError(
-                f"{volume.name} has {found} channels and {self.card.name} was trained on "
-                f"{self.card.in_channels}; choose the checkpoint that made the label map."
+                f"{volume.name} has {counted(found, 'channel')} and {self.card.name} was trained "
+                f"on {self.card.in_channels}; choose the checkpoint that made the label map."
             )
         self.network = network if network is not None else checkpoint.build_network()
         self.device = pick_device(self.options.device)

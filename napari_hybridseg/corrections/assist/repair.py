@@ -2,9 +2,13 @@
 
 A stroke says that the network is wrong there, and by how much: its log odds under the stroke. Near
 by, along the image (`geodesic_reach`), the log odds are shifted in the same way, fading with the
-distance. In a thin error the border so moves to where the network was about as unsure as beyond
-the stroke; in a thick one the stroke reaches farther, by its way to the nearest voxel that already
-is what it says.
+distance.
+
+A thin stroke inside an error says only where that is. There the border moves to where the network
+was about as unsure as beyond the stroke; in a thick error the stroke reaches farther, by its way to
+the nearest voxel that already is what it says. A stroke that is painted up to the border says how
+wide the error is: its own slice stays as it was painted, and the slices beside it follow where the
+network was less wrong than under the stroke.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_hybridseg.corrections.assist.options import RepairOptions
+from napari_hybridseg.corrections.assist.spreading import spread
 from napari_hybridseg.corrections.assist.strokes import Strokes
-from napari_hybridseg.corrections.boxes import Box, Change, Labels, change_between, grown, start_of
+from napari_hybridseg.corrections.boxes import Box, Change, Labels, change_between
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.labels import LabelScheme
 
@@ -25,7 +30,6 @@ Probabilities = NDArray[np.float32]
 _SURE = 0.99  # what a label map without probabilities counts for
 _FAINTEST = 1e-3
 _SATURATED = 2.5  # log odds of a voxel deep inside an organ of a label map
-_FARTHEST = 1.4  # times the reach: what counts less than _FAINTEST there
 
 
 def repair(
@@ -196,46 +200,11 @@ def _follow(
     if not (is_it.any() or (is_not_it.any() and own.any())):
         return
     logit = np.log(prior / (1 - prior))
-    pull = _shift(said.voxels[is_it], own, logit, grey, spacing, options)
-    push = _shift(said.voxels[is_not_it], ~own, -logit, grey, spacing, options)
+    pull = spread(said.voxels[is_it], own, logit, grey, spacing, options)
+    push = spread(said.voxels[is_not_it], ~own, -logit, grey, spacing, options)
     felt = (pull != 0) | (push != 0)  # elsewhere the belief stays to the last bit
     total = logit[felt] + (pull - push)[felt]
     prior[felt] = 1 / (1 + np.exp(-total))
-
-
-def _shift(
-    seeds: NDArray[np.integer],
-    agreeing: NDArray[np.bool_],
-    logit: NDArray[np.float32],
-    grey: NDArray[np.float32],
-    spacing: Spacing,
-    options: RepairOptions,
-) -> NDArray[np.float32]:
-    """Say how much the log odds grow at every voxel, so that they are for it where strokes are."""
-    from napari_hybridseg.corrections.assist.geodesic import geodesic_reach
-
-    if not len(seeds):
-        return np.zeros_like(grey)
-    depth = np.full(len(seeds), options.margin_mm / 3, np.float32)  # an organ that is not there
-    near = _around(seeds, options.margin_mm, agreeing.shape, spacing)
-    if agreeing[near].any():
-        away = ndimage.distance_transform_edt(~agreeing[near], sampling=spacing)
-        depth[:] = away[tuple((seeds - np.array(start_of(near))).T)]
-    reach = np.clip(options.spread_mm + options.reach * depth, min(spacing), options.margin_mm)
-    against = np.maximum(-logit[tuple(seeds.T)], 0.0)
-    distance, strength = geodesic_reach(
-        grey, seeds, reach, options.gain * against, spacing, options.edges, _FARTHEST
-    )
-    shift = np.exp(np.float32(-2.0) * distance**4) * strength  # level near by, then steep
-    return shift.astype(np.float32)
-
-
-def _around(seeds: NDArray[np.integer], mm: float, shape: tuple[int, ...], spacing: Spacing) -> Box:
-    """Give the box that holds everything within millimetres of the seeds."""
-    low, high = seeds.min(axis=0), seeds.max(axis=0)
-    z, y, x = (slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
-    dz, dy, dx = (int(np.ceil(mm / edge)) for edge in spacing)
-    return grown((z, y, x), (dz, dy, dx), shape)
 
 
 def _winner(belief: Probabilities, said: Strokes, channels: list[int]) -> NDArray[np.intp]:

@@ -10,7 +10,6 @@ import copy
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_hybridseg.atomic import atomic_path
 from napari_hybridseg.corrections.assist.options import TeachOptions
 from napari_hybridseg.corrections.assist.region import RegionPredictor, oriented_box
 from napari_hybridseg.corrections.assist.strokes import Strokes
@@ -28,7 +26,6 @@ from napari_hybridseg.events import Progress
 from napari_hybridseg.inference.devices import cpu_threads
 
 _MOST_WINDOWS = 8
-_PARENT_KEY = "hybridseg.parent_sha256"
 _SMALLEST = 1e-4
 
 
@@ -43,8 +40,8 @@ class Taught:
     probabilities : ndarray
         Shape (K, dz, dy, dx) in the region, of the taught network.
     delta : dict
-        By name of the parameter, what was added to the checkpoint's: keep it with `save_delta`, or
-        drop it.
+        By name of the parameter, what was added to the checkpoint's: keep it with
+        `delta.save_delta`, or drop it.
     loss : tuple of float
         Of the first and of the last step.
     """
@@ -104,48 +101,6 @@ def teach(
     change = _change(predictor, labels, said, box, before, after)
     yield Progress("Teaching", options.steps, options.steps)
     return Taught(change, after, delta, loss)
-
-
-def save_delta(path: Path, delta: dict[str, NDArray[np.float32]], parent_sha256: str) -> None:
-    """Write what was learnt into a small ``.safetensors`` file, bound to its checkpoint.
-
-    Raises
-    ------
-    WriteError
-        If the disk refuses, or the file exists.
-    """
-    from safetensors.numpy import save
-
-    content = save(delta, metadata={_PARENT_KEY: parent_sha256})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def apply_delta(network: nn.Module, path: Path, parent_sha256: str) -> None:
-    """Add what was learnt to the network of the checkpoint that it was learnt from, in place.
-
-    Raises
-    ------
-    CorrectionError
-        If the file cannot be read, or belongs to another checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            parent = (file.metadata() or {}).get(_PARENT_KEY)
-            delta = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CorrectionError(f"{path} cannot be read as a taught change ({error}).") from error
-    known = dict(network.named_parameters())
-    fits = all(name in known and known[name].shape == d.shape for name, d in delta.items())
-    if parent != parent_sha256 or not fits:
-        raise CorrectionError(
-            f"{path} was taught to another checkpoint; choose the one that it began with."
-        )
-    with torch.no_grad():
-        for name, added in delta.items():
-            known[name].add_(added.to(known[name].device))
 
 
 @dataclass(frozen=True)
