@@ -20,6 +20,7 @@ test: lint types floors unit gui test-slicer
 
 test-slow: $(STAMP) system-packages
 	./scripts/with-display $(BIN)/python -m pytest -m slow
+	$(MAKE) test-slicer SLICER_MARK=slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,12 +40,13 @@ gui: $(STAMP) system-packages
 	./scripts/with-display $(BIN)/python -m pytest -m "not slow" tests/widgets
 
 # slicer-core and PySide6 live in an environment and a process of their own
+SLICER_MARK ?= not slow
 test-slicer: $(STAMP) system-packages
 	@if ! $(BIN)/python scripts/has_slicer_core.py; then \
 	    echo "There is no slicer-core wheel for this Python: the tests of the Slicer face are left out."; \
 	else \
 	    $(MAKE) $(SLICER_STAMP) && \
-	    HYBRIDSEG_ENGINE_PYTHON=$(abspath $(BIN)/python) $(SLICER_VENV)/bin/python -m pytest tests/slicer_extension; \
+	    HYBRIDSEG_ENGINE_PYTHON=$(abspath $(BIN)/python) $(SLICER_VENV)/bin/python -m pytest -m "$(SLICER_MARK)" tests/slicer_extension; \
 	fi
 
 # OWNER=name puts another owner of the repository SlicerHybridSeg into its addresses

@@ -87,7 +87,7 @@ class HybridSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Begin when the module is looked at: the engine starts here, and not with Slicer."""
         self.controller.open()
         if self.controller.state.volume_facts is None:
-            self.controller.choose_volume(self.ui.volumeSelector.currentNode())
+            self.controller.choosing.volume(self.ui.volumeSelector.currentNode())
 
     def cleanup(self):
         """End with the module."""

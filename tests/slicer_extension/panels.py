@@ -43,6 +43,7 @@ class OpenModule:
         monkeypatch: Any,
         command: Sequence[str],
         installation: FakeInstallation | None = None,
+        warm: EngineClient | None = None,
         **engine: Any,
     ) -> None:
         self.installation = installation or FakeInstallation()
@@ -50,7 +51,7 @@ class OpenModule:
         monkeypatch.setattr(
             HybridSeg.HybridSegLogic,
             "open_bench",
-            lambda logic: Bench(EngineClient(command, **engine)),
+            lambda logic: Bench(warm or EngineClient(command, **engine)),
         )
         self.parent = qt.QWidget()
         QtWidgets.QVBoxLayout(self.parent)
@@ -68,7 +69,7 @@ class OpenModule:
         assert self.ui.segmentButton.enabled, self.ui.segmentHint.text
         self.ui.segmentButton.click()
 
-    def wait_until_done(self, seconds: float = 30.0) -> float:
+    def wait_until_done(self, seconds: float = 120.0) -> float:
         return wait_until(lambda: not self.state.phase.is_busy, seconds)
 
     def result(self) -> Any:

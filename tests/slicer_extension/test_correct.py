@@ -129,7 +129,7 @@ def test_a_case_is_accepted_as_napari_would(
         matrix = phantoms.turned((0.0, 0.0, 0.5), (1.0, 1.0, 1.0))
         transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
         volume.SetAndObserveTransformNodeID(transform.GetID())
-    module.controller.choose_checkpoint(
+    module.controller.choosing.checkpoint(
         shipped_checkpoints_folder() / "hippocampus-unet.safetensors"
     )
     module.segment()
@@ -143,7 +143,7 @@ def test_a_case_is_accepted_as_napari_would(
     assert module.ui.setLine.text == "set: 0 cases"
     module.ui.acceptButton.click()
     module.wait_until_done()
-    assert module.ui.statusLine.text == "Accepted as case-0001 into set: 1 edited voxels."
+    assert module.ui.statusLine.text == "Accepted as case-0001 into set: 1 edited voxel."
     assert module.ui.setLine.text == "set: 1 case"
     (case,) = CorrectionSet.open(tmp_path / "set").cases
     (edit,) = case.manifest.edits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -220,6 +221,21 @@ def test_a_program_that_is_not_there_is_told(scene: Any, job: SegmentJob) -> Non
     client.close()
 
 
+def test_it_is_slicers_own_python_that_runs_the_worker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from HybridSegLib.bench.bench import engine_command
+
+    monkeypatch.setattr(slicer.app, "slicerHome", "/opt/Slicer")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    arguments = ("-m", "napari_hybridseg", "worker")
+    assert engine_command() == ("/opt/Slicer/bin/PythonSlicer", *arguments)
+    python = tmp_path / "PythonSlicer"
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    assert engine_command() == (str(python), *arguments)
+
+
 def test_closing_ends_the_process_and_removes_the_folder(open_engine: Any, job: SegmentJob) -> None:
     client = open_engine("hangs-deaf")
     listener = Listener()
@@ -229,6 +245,21 @@ def test_closing_ends_the_process_and_removes_the_folder(open_engine: Any, job: 
     client.close()
     wait_until(lambda: not is_running(pid))
     assert not folder.exists()
+    assert not listener.endings
+
+
+def test_an_engine_that_ends_too_late_is_heard_no_more(
+    open_engine: Any, job: SegmentJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("HybridSegLib.bench.engine_client._LAST_MOMENT_MS", 0)
+    client = open_engine("hangs-deaf")
+    listener = Listener()
+    client.start(job, listener)
+    wait_until(lambda: bool(listener.events))
+    pid = client.pid
+    client.close()
+    gc.collect()  # its destructor tells of its end; a callback that fails then fails the test
+    wait_until(lambda: not is_running(pid))
     assert not listener.endings
 
 

@@ -22,7 +22,7 @@ VOXEL = (4, 12, 9)
 
 def with_checkpoint(module: Any, name: str) -> Any:
     path = shipped_checkpoints_folder() / f"{name}.safetensors"
-    module.controller.choose_checkpoint(path)
+    module.controller.choosing.checkpoint(path)
     return module
 
 

@@ -66,6 +66,19 @@ def test_nothing_happens_if_the_user_declines(monkeypatch: pytest.MonkeyPatch) -
     assert not machine.calls
 
 
+def test_a_slicer_with_an_old_python_is_told_before_anything_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch)
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
+    with pytest.raises(
+        InstallError, match=r"Python 3\.9, and 3\.10 is needed; install Slicer 5\.10"
+    ):
+        SlicerInstallation(REQUIREMENTS, machine.ask).install()
+    assert not machine.questions
+    assert not machine.calls
+
+
 def test_torch_comes_through_its_extension_and_the_package_bare(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

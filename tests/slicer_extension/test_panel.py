@@ -144,6 +144,25 @@ def test_a_run_on_a_scene_that_was_closed_leaves_no_result(open_module: Open) ->
     np.testing.assert_array_equal(values_of(node, volume), expected(volume))
 
 
+def test_a_scene_may_be_saved_and_added_to_during_a_run(open_module: Open, tmp_path: Path) -> None:
+    module = open_module()
+    volume = bright()
+    bundle = tmp_path / "scene.mrb"
+    module.segment()
+    wait_until(lambda: module.ui.statusLine.text.startswith(("Preparing", "Segmenting")))
+    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
+    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)  # adds a second 'scan'
+    assert len(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")) == 2
+    assert module.state.phase.is_busy
+    module.wait_until_done()
+    (node,) = segmentations()
+    assert node.GetNodeReference("HybridSegVolume") is volume
+    np.testing.assert_array_equal(values_of(node, volume), expected(volume))
+    module.segment()
+    module.wait_until_done()
+    assert "the result is the segmentation" in module.ui.statusLine.text
+
+
 def test_a_volume_that_is_removed_meanwhile_still_gets_its_result(open_module: Open) -> None:
     module = open_module()
     volume = bright()
@@ -373,7 +392,7 @@ def test_a_damaged_checkpoint_says_so(open_module: Open, tmp_path: Path) -> None
     bright()
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"no checkpoint")
-    module.controller.choose_checkpoint(bad)
+    module.controller.choosing.checkpoint(bad)
     assert "is not a checkpoint file" in module.ui.checkpointLine.text
     assert not module.ui.segmentButton.enabled
     assert not module.ui.cardButton.enabled

@@ -8,51 +8,36 @@ from typing import Any
 
 import numpy as np
 import pytest
-import slicer
 from HybridSegLib.bench.label_maps import label_map_of
 from panels import OpenModule
+from real_engine import WORKER, hippocampus, load
 
 from napari_hybridseg.resources import shipped_checkpoints_folder
 from napari_hybridseg.volume import load_volume
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-
 
 @pytest.fixture
 def case() -> tuple[Path, Path]:
-    folder = SHARED / "data" / "hippocampus_msd04"
-    if not folder.is_dir():
-        pytest.skip("the shared data folder is not beside this checkout")
-    image = sorted((folder / "images").glob("*.nii.gz"))[0]
-    return image, folder / "labels" / image.name
+    return hippocampus()
 
 
 @pytest.fixture
 def module(scene: Any, monkeypatch: pytest.MonkeyPatch, engine_python: str) -> Iterator[OpenModule]:
-    opened = OpenModule(monkeypatch, (engine_python, "-m", "napari_hybridseg", "worker"))
+    opened = OpenModule(monkeypatch, (engine_python, *WORKER))
     yield opened
     opened.close()
 
 
-def load(path: Path, kind: str) -> Any:
-    """Load a file by Slicer's own reader."""
-    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-    storage.SetFileName(str(path))
-    node = slicer.mrmlScene.AddNewNodeByClass(kind, path.name.partition(".")[0])
-    assert storage.ReadData(node)
-    return node
-
-
 def test_a_hippocampus_is_segmented_and_scored(module: OpenModule, case: tuple[Path, Path]) -> None:
     image, truth = case
-    volume = load(image, "vtkMRMLScalarVolumeNode")
+    volume = load(image)
     reference = load(truth, "vtkMRMLLabelMapVolumeNode")
     module.choose(module.ui.volumeSelector, volume)
     checkpoint = shipped_checkpoints_folder() / "hippocampus-utnetv2-3d.safetensors"
-    module.controller.choose_checkpoint(checkpoint)
+    module.controller.choosing.checkpoint(checkpoint)
     module.choose(module.ui.referenceSelector, reference)
     module.segment()
-    module.wait_until_done(240)
+    module.wait_until_done(1500)
     assert "against" in module.ui.statusLine.text, module.ui.statusLine.text
     score = module.state.score.report
     assert [organ.name for organ in score.organs] == [
@@ -68,7 +53,7 @@ def test_slicers_reader_and_ours_agree_where_voxels_lie(
 ) -> None:
     from HybridSegLib.bench.volumes import volume_of
 
-    volume = load(case[0], "vtkMRMLScalarVolumeNode")
+    volume = load(case[0])
     ours, theirs = load_volume(case[0]), volume_of(volume)
     assert ours.geometry.same_grid(theirs.geometry)
     np.testing.assert_allclose(ours.array, theirs.array)
@@ -81,12 +66,12 @@ def test_the_result_is_that_of_the_command_line(
 
     from napari_hybridseg.volume import load_label_map
 
-    volume = load(case[0], "vtkMRMLScalarVolumeNode")
+    volume = load(case[0])
     module.choose(module.ui.volumeSelector, volume)
     checkpoint = shipped_checkpoints_folder() / "hippocampus-utnetv2-3d.safetensors"
-    module.controller.choose_checkpoint(checkpoint)
+    module.controller.choosing.checkpoint(checkpoint)
     module.segment()
-    module.wait_until_done(240)
+    module.wait_until_done(1500)
     found = label_map_of(module.result(), volume)
     out = tmp_path / "out.nii.gz"
     command = [engine_python, "-m", "napari_hybridseg", "segment", str(case[0]), "--out", str(out)]

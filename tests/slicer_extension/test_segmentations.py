@@ -243,3 +243,24 @@ def test_unexpected_labels_get_a_segment(scene: Any, scan: Any) -> None:
     names = [s.name for s in scheme_of_segments(node).organs]
     assert names[-1] == "label 200"
     np.testing.assert_array_equal(values_of(node, scan), array)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_hardened_transform_changes_nothing_of_the_result(scene: Any, when: str) -> None:
+    scan = phantoms.volume()
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(
+        slicer.util.vtkMatrixFromArray(phantoms.turned((0.1, 0.5, -0.2), (1, 1, 1)))
+    )
+    scan.SetAndObserveTransformNodeID(transform.GetID())
+    seen = volume_of(scan)
+    if when == "before":
+        scan.HardenTransform()
+    node = shown(scene, scan)
+    if when == "after":
+        scan.HardenTransform()
+        node.HardenTransform()
+    assert node.GetParentTransformNode() is None
+    assert volume_of(scan).source.same_grid(seen.source)
+    np.testing.assert_array_equal(volume_of(scan).array, seen.array)
+    np.testing.assert_array_equal(values_of(node, scan), phantoms.labels())

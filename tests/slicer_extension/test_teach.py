@@ -44,7 +44,9 @@ def teach(open_module: Open, corrections: Path, own_checkpoints: Path) -> Any:
         import qt
 
         module = open_module(mood)
-        module.controller.choose_checkpoint(shipped_checkpoints_folder() / f"{PARENT}.safetensors")
+        module.controller.choosing.checkpoint(
+            shipped_checkpoints_folder() / f"{PARENT}.safetensors"
+        )
         qt.QFileDialog.answers = [str(corrections)]
         module.ui.teachSetButton.click()
         return module

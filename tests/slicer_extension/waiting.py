@@ -12,7 +12,7 @@ import slicer
 FAKE = Path(__file__).with_name("fake_worker.py")
 
 
-def wait_until(happened: Callable[[], bool], seconds: float = 20.0) -> float:
+def wait_until(happened: Callable[[], bool], seconds: float = 90.0) -> float:
     """Turn the event loop until something has happened, and give the longest turn in seconds."""
     deadline = time.monotonic() + seconds
     longest = 0.0

@@ -73,11 +73,17 @@ class EngineProcess:
         kill_tree(self.pid)
         self._process.kill()
 
+    def leave(self) -> None:
+        """Hear nothing of it any more, though it may not have ended yet."""
+        self._is_over = True
+
     def wait(self, milliseconds: int) -> bool:
         """Wait for its end; only for when Slicer itself ends."""
         return bool(self._process.waitForFinished(milliseconds))
 
     def _read_output(self) -> None:
+        if self._is_over:
+            return  # perhaps from within its destructor
         self._output += _as_bytes(self._process.readAllStandardOutput())
         *lines, self._output = self._output.split(b"\n")
         if len(self._output) > LONGEST_LINE:
@@ -87,12 +93,16 @@ class EngineProcess:
                 self.said.emit(line)
 
     def _read_errors(self) -> None:
+        if self._is_over:
+            return
         self._errors += _as_bytes(self._process.readAllStandardError())
         *lines, self._errors = self._errors.split(b"\n")
         for line in lines:
             self.logged.emit(text_of(line))
 
     def _on_finished(self, code: int, status: Any) -> None:
+        if self._is_over:
+            return
         self._read_output()
         self._read_errors()
         for rest in (self._output, self._errors):

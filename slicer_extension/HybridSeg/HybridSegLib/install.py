@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
@@ -22,6 +23,8 @@ NOT_BY_PIP = ("SimpleITK", "torch")
 # other modules of this session have these loaded
 KEPT = ("numpy", "scipy")
 
+OLDEST_PYTHON = (3, 10)
+
 QUESTION = (
     "HybridSeg needs its engine, a Python package with PyTorch. Up to 3 GB are downloaded from "
     "pypi.org and pytorch.org and installed into this Slicer. Install it now?"
@@ -38,6 +41,11 @@ NO_TORCH = (
 OFFLINE = (
     "The engine could not be downloaded: check the network connection (pypi.org must be "
     "reachable) and try again; Slicer's error log has the details."
+)
+
+OLD_PYTHON = (
+    "This Slicer is too old for the engine: it has Python {found}, and 3.10 is needed; install "
+    "Slicer 5.10 or newer."
 )
 
 logger = logging.getLogger(__name__)
@@ -75,6 +83,8 @@ class SlicerInstallation:
         InstallError
             If the user declined, or it failed.
         """
+        if sys.version_info[:2] < OLDEST_PYTHON:
+            raise InstallError(OLD_PYTHON.format(found="{}.{}".format(*sys.version_info)))
         if not self._ask(QUESTION):
             raise InstallError(DECLINED)
         self._install_torch()
@@ -123,7 +133,7 @@ class SlicerInstallation:
                 self._install_in_two_steps(constraints)
 
     def _install_in_two_steps(self, constraints: Path) -> None:
-        """Install as Slicer 5.8 and 5.10 can: the package alone, then what it needs and lacks."""
+        """Install as Slicer 5.10 can: the package alone, then what it needs and lacks."""
         wanted = [line.strip() for line in self._requirements.read_text().splitlines()]
         wanted = [line for line in wanted if line and not line.startswith("#")]
         slicer.util.pip_install(["--no-deps", *wanted])

@@ -105,7 +105,8 @@ def why_not_segment(state: PanelState) -> str:
         return "This checkpoint cannot be used; choose another one."
     wanted, given = state.checkpoint.card.in_channels, state.volume_facts.channels
     if wanted != given:
-        return f"This checkpoint needs {wanted} channel(s); the volume has {given}."
+        channels = "channel" if wanted == 1 else "channels"
+        return f"This checkpoint needs {wanted} {channels}; the volume has {given}."
     return ""
 
 

@@ -70,7 +70,7 @@ class Teaching:
     def take(self, task: Any) -> None:
         """Keep the report, and list the new checkpoint."""
         controller = self._controller
-        controller.remember_checkpoint(task.report.path)
+        controller.choosing.remember(task.report.path)
         node = controller.parameters.reference(CHANGES)
         if node is None:
             scene = slicer.mrmlScene
@@ -84,12 +84,12 @@ class Teaching:
     def use(self) -> None:
         """Take the new checkpoint."""
         if self._state.tuned is not None:
-            self._controller.choose_checkpoint(self._state.tuned.path)
+            self._controller.choosing.checkpoint(self._state.tuned.path)
 
     def roll_back(self) -> None:
         """Take the parent again."""
         if self._state.tuned is not None:
-            self._controller.choose_checkpoint(self._state.tuned.parent)
+            self._controller.choosing.checkpoint(self._state.tuned.parent)
             self._controller.say(f"{self._state.tuned.parent.stem} is used again.")
 
     def compare(self) -> None:

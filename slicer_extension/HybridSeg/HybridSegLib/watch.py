@@ -45,8 +45,9 @@ class Watch:
 def edits_of(node: Any) -> tuple[Any, list[int]]:
     """Give what is to be followed to hear of edits of a segmentation or label map."""
     if node.IsA("vtkMRMLSegmentationNode"):
-        names = ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved")
-        return node.GetSegmentation(), [getattr(slicer.vtkSegmentation, name) for name in names]
+        # the editor's undo tells of the segment alone
+        what = ("SourceRepresentationModified", "SegmentModified", "SegmentAdded", "SegmentRemoved")
+        return node.GetSegmentation(), [getattr(slicer.vtkSegmentation, name) for name in what]
     return node, [slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent]
 
 

@@ -53,7 +53,7 @@ class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
 
     def _set_collapsed(self, value: bool) -> None:
         self._collapsed = bool(value)
-        self.setMaximumHeight(24 if value else 16777215)
+        self.setMaximumHeight(16 if value else 16777215)  # its title alone
 
     collapsed = QtCore.Property(bool, lambda self: self._collapsed, _set_collapsed)
 

@@ -24,6 +24,7 @@ from napari_hybridseg.corrections.accepting import Correction
 from napari_hybridseg.corrections.case import CorrectionCase
 from napari_hybridseg.corrections.edits import count_edits, edited_mask
 from napari_hybridseg.corrections.manifest import OrganEdits
+from napari_hybridseg.counting import counted
 from napari_hybridseg.engine.jobs import AcceptJob
 from napari_hybridseg.events import Event
 from napari_hybridseg.labels import LabelScheme
@@ -145,8 +146,8 @@ class AcceptTask:
     def finish(self) -> str:
         """Say what was accepted."""
         assert self.case is not None
-        edited = self.case.manifest.edited_voxels
-        return f"Accepted as {self.case.name} into {self.folder.name}: {edited:,} edited voxels."
+        edited = counted(self.case.manifest.edited_voxels, "edited voxel")
+        return f"Accepted as {self.case.name} into {self.folder.name}: {edited}."
 
 
 def edits_line(edits: Sequence[OrganEdits]) -> str:

@@ -156,6 +156,7 @@ class EngineClient:
             if not process.wait(_LAST_MOMENT_MS):
                 process.kill()
                 process.wait(_LAST_MOMENT_MS)
+            process.leave()
         scratch, self._scratch = self._scratch, None
         if scratch is not None:
             scratch.close()
@@ -250,6 +251,7 @@ class EngineClient:
     def _drop_engine(self, *, keep: bool = False) -> None:
         if self._process is not None and not keep:
             process, self._process = self._process, None
+            process.leave()
             process.kill()
 
     def _end(self, tell: Callable[[], Any]) -> None:

@@ -15,7 +15,7 @@ from HybridSegLib.bench.colours import colour_node, show_legend
 from HybridSegLib.bench.line_models import box_lines, point_rays
 from HybridSegLib.bench.node_geometry import ijk_to_ras
 from HybridSegLib.bench.points import local_points
-from HybridSegLib.bench.segmentations import fill_segmentation
+from HybridSegLib.bench.segmentations import fill_segmentation, is_free
 from HybridSegLib.bench.tables import COLOURS, add_series, fill_table, show_chart, show_table
 from napari_hybridseg.explain import (
     Bars,
@@ -189,11 +189,13 @@ class ExplainNodes:
 
 
 def remove_aids(scene: Any) -> None:
-    """Take an explanation out of the scene."""
+    """Take an explanation out of the scene; labels that somebody painted in become the user's."""
     nodes = scene.GetNodes()
     found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-    for node in found:
-        if node.GetAttribute(AID):
+    for node in [node for node in found if node.GetAttribute(AID)]:
+        if node.IsA("vtkMRMLSegmentationNode") and not is_free(node):
+            node.SetAttribute(AID, None)
+        else:
             scene.RemoveNode(node)
 
 

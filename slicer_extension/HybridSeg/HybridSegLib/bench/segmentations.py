@@ -30,7 +30,8 @@ def show_label_map(scene: Any, label_map: LabelMap, volume: Any, checkpoint: str
     """Put a label map into the scene, and give its segmentation node.
 
     An earlier result of the same volume and checkpoint is written anew, unless somebody edited
-    it. The segmentation is moved with the volume: it has the same parent transform.
+    it or has it in the Segment Editor, whose undo states belong to its segments. The segmentation
+    is moved with the volume: it has the same parent transform.
     """
     node = _untouched_result(scene, volume, checkpoint) or scene.AddNewNodeByClass(
         "vtkMRMLSegmentationNode",
@@ -83,6 +84,12 @@ def is_untouched(node: Any) -> bool:
     return bool(node.GetAttribute(CHECKSUM)) and node.GetAttribute(CHECKSUM) == checksum(node)
 
 
+def is_free(node: Any) -> bool:
+    """Whether a segmentation of ours may be replaced: nobody edited it, or is about to."""
+    editors = slicer.util.getNodesByClass("vtkMRMLSegmentEditorNode", node.GetScene())
+    return all(one.GetSegmentationNode() is not node for one in editors) and is_untouched(node)
+
+
 def scheme_of(node: Any) -> LabelScheme | None:
     """Give the organs that a segmentation of ours was made with."""
     text = node.GetAttribute(SCHEME)
@@ -97,7 +104,7 @@ def _scheme_fields(text: str) -> dict[str, Any]:
 def _untouched_result(scene: Any, volume: Any, checkpoint: str) -> Any:
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
         is_ours = node.GetAttribute(CHECKPOINT) == checkpoint
-        if is_ours and node.GetNodeReference(VOLUME_ROLE) is volume and is_untouched(node):
+        if is_ours and node.GetNodeReference(VOLUME_ROLE) is volume and is_free(node):
             return node
     return None
 

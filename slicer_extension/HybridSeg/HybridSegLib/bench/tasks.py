@@ -16,6 +16,7 @@ from HybridSegLib.bench.node_geometry import rigid_to_world
 from HybridSegLib.bench.scores import Score
 from HybridSegLib.bench.segmentations import CHECKPOINT_PATH, fill_segmentation, show_label_map
 from HybridSegLib.bench.volumes import volume_of
+from napari_hybridseg.counting import counted
 from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
 from napari_hybridseg.events import Event, Progress
 from napari_hybridseg.inference.options import SegmentOptions
@@ -144,7 +145,8 @@ class FramesTask:
         self._scene.RemoveNode(draft)
         self.result = self._frames.show(sequence)
         self.result.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
-        return f"Segmented {len(self._frames)} frames: the result is the sequence '{name}'."
+        frames = counted(len(self._frames), "frame")
+        return f"Segmented {frames}: the result is the sequence '{name}'."
 
 
 class CompareTask:

@@ -44,7 +44,7 @@ class CheckpointSection:
             "Open a checkpoint", "checkpoint", "HybridSeg checkpoints (*.safetensors)"
         )
         if path is not None:
-            self._controller.choose_checkpoint(path)
+            self._controller.choosing.checkpoint(path)
 
     def show_card(self) -> None:
         """Open the model card."""
@@ -53,4 +53,4 @@ class CheckpointSection:
         self._dialogs.show_text(f"Model card: {facts.card.name}", html)
 
     def _on_chosen(self, index: int) -> None:
-        self._controller.choose_checkpoint(Path(self._ui.checkpointBox.itemData(index)))
+        self._controller.choosing.checkpoint(Path(self._ui.checkpointBox.itemData(index)))

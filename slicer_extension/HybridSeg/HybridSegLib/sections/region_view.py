@@ -23,7 +23,9 @@ class RegionView:
         table.setColumnCount(len(_COLUMNS))
         table.setHorizontalHeaderLabels(list(_COLUMNS))
         table.verticalHeader().hide()
-        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(len(_COLUMNS) - 1, qt.QHeaderView.Stretch)
         table.connect("cellClicked(int,int)", lambda row, column: self.clicked.emit(row))
 
     def show_regions(self, regions: tuple[Any, ...]) -> None:

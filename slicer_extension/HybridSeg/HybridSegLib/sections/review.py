@@ -25,12 +25,12 @@ class ReviewSection:
         self.table = ScoreView(ui.scoreTable)
         self.table.organ_clicked.connect(controller.reviewing.visit)
         changed = "currentNodeChanged(vtkMRMLNode*)"
-        ui.labelMapSelector.connect(changed, controller.choose_label_map)
-        ui.referenceSelector.connect(changed, controller.choose_reference)
+        ui.labelMapSelector.connect(changed, controller.scoring.label_map)
+        ui.referenceSelector.connect(changed, controller.scoring.reference)
         ui.scoreButton.connect("clicked(bool)", lambda *_: self.press())
         ui.copyButton.connect("clicked(bool)", lambda *_: self.copy())
         ui.csvButton.connect("clicked(bool)", lambda *_: self.save())
-        ui.tableViewButton.connect("clicked(bool)", lambda *_: controller.show_table())
+        ui.tableViewButton.connect("clicked(bool)", lambda *_: controller.scoring.show_table())
 
     def refresh(self) -> None:
         """Show the state."""
@@ -47,7 +47,7 @@ class ReviewSection:
     def press(self) -> None:
         """Start, or stop what runs."""
         controller = self._controller
-        (controller.cancel if controller.state.phase.is_busy else controller.score)()
+        (controller.cancel if controller.state.phase.is_busy else controller.scoring.score)()
 
     def copy(self) -> None:
         """Put the table as it stands onto the clipboard."""
@@ -58,7 +58,7 @@ class ReviewSection:
         """Write every number to a CSV file."""
         path = self._dialogs.save_file("Save the scores", "scores", "scores.csv", "CSV (*.csv)")
         if path is not None:
-            self._controller.save_scores(path if path.suffix else path.with_suffix(".csv"))
+            self._controller.scoring.save(path if path.suffix else path.with_suffix(".csv"))
 
     def _refresh_scores(self) -> None:
         ui, state = self._ui, self._controller.state

@@ -139,7 +139,8 @@ class ScoreView:
             return NOTHING if organ or number <= 2 else ""
         if isinstance(value, str):
             return value
-        return f"{value:{'+' if column.signed else ''}.{column.digits}f}"
+        rounded = round(value, column.digits) + 0.0  # what rounds to -0.0 is no loss
+        return f"{rounded:{'+' if column.signed and rounded else ''}.{column.digits}f}"
 
     def _tooltip(self, organ: Any, number: int) -> str:
         column = COLUMNS[number]

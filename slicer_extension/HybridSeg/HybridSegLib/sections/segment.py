@@ -52,11 +52,11 @@ class SegmentSection:
         ui.qualityBox.toolTip = state.qualities.get(state.quality, "")
         if self.form is None:
             self.form = OptionsForm(ui.optionsForm, type(state.options), leave_out=("device",))
-            self.form.changed.connect(self._controller.choose_options)
+            self.form.changed.connect(self._controller.choosing.options)
         self.form.show_options(state.options)
 
     def _on_device(self, index: int) -> None:
-        self._controller.choose_device(self._ui.deviceBox.itemData(index))
+        self._controller.choosing.device(self._ui.deviceBox.itemData(index))
 
     def _on_quality(self, index: int) -> None:
-        self._controller.choose_quality(self._ui.qualityBox.itemData(index))
+        self._controller.choosing.quality(self._ui.qualityBox.itemData(index))

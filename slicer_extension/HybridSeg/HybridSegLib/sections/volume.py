@@ -19,8 +19,8 @@ class VolumeSection:
     def __init__(self, ui: Any, controller: Controller) -> None:
         self._ui = ui
         self._controller = controller
-        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", controller.choose_volume)
-        ui.allFramesBox.connect("clicked(bool)", controller.choose_all_frames)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", controller.choosing.volume)
+        ui.allFramesBox.connect("clicked(bool)", controller.choosing.all_frames)
 
     def refresh(self) -> None:
         """Show the state."""
