@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_hybridseg.corrections.accepting import accept
 from napari_hybridseg.corrections.case import CorrectionCase
+from napari_hybridseg.counting import counted
 from napari_hybridseg.widgets.correct_background import Background
 from napari_hybridseg.widgets.correct_desk import CorrectionDesk, OpenCorrection
 from napari_hybridseg.widgets.correct_layers import accepted
@@ -91,7 +92,8 @@ class CorrectAccepting:
             lambda: self._corrections.let_go(now, is_wanted=False), lambda _: None, self._fail
         )
         edited = now.session.edited_voxels
-        self._voice.done(f"Accepted as {case.name} into {folder.name}: {edited:,} edited voxels.")
+        voxels = counted(edited, "edited voxel")
+        self._voice.done(f"Accepted as {case.name} into {folder.name}: {voxels}.")
 
     def _fail(self, error: BaseException) -> None:
         self._state.working = ""

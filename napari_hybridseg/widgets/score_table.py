@@ -237,7 +237,9 @@ class ScoreModel(QAbstractTableModel):
             return NOTHING if organ or column.mean is not _no_mean else ""
         if isinstance(value, str):
             return value
-        return f"{value:{'+' if column.signed else ''}.{column.digits}f}"
+        # a change that rounds to zero has no sign: -0.0 + 0.0 is 0.0
+        rounded = round(value, column.digits) + 0.0
+        return f"{rounded:{'+' if column.signed else ''}.{column.digits}f}"
 
     def _tooltip(self, organ: OrganScore | None, column: int) -> str:
         if organ and organ.status != "scored":

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from psygnal import EventedModel
 from pydantic import ConfigDict
 
+from napari_hybridseg.counting import counted
 from napari_hybridseg.events import Progress
 from napari_hybridseg.inference.estimate import Estimate
 from napari_hybridseg.inference.options import SegmentOptions
@@ -105,7 +106,7 @@ def why_not_segment(state: FaceState) -> str:
         return "This checkpoint cannot be used; choose another one."
     wanted, given = state.checkpoint.card.in_channels, state.volume_facts.channels
     if wanted != given:
-        return f"This checkpoint needs {wanted} channel(s); the volume has {given}."
+        return f"This checkpoint needs {counted(wanted, 'channel')}; the volume has {given}."
     return ""
 
 
