@@ -199,6 +199,26 @@ def least_ratio(rows: Rows) -> float:
     return min([row["ratio"] for row in best] + [1.0 for _ in failed])
 
 
+def mean_dice(rows: Rows, of: str, shift: str, way: str) -> float:
+    """Average a Dice over the seeds of a way of fine-tuning."""
+    found = rows_where(rows, shift=equals(shift), way=equals(way))
+    return sum(number(row[of]) for row in found) / len(found)
+
+
+def unshifted_loss(shift: str, way: str) -> Callable[[Rows], float]:
+    """Give what reads how much Dice a fine-tune loses on cases as they were."""
+    return lambda rows: (
+        mean_dice(rows, "unshifted", shift, "before") - mean_dice(rows, "unshifted", shift, way)
+    )
+
+
+def dice_brought_back(rows: Rows) -> float:
+    """Give the part of what the mild shift cost that rehearsal brings back."""
+    before = mean_dice(rows, "shifted", "mild", "before")
+    lost = mean_dice(rows, "unshifted", "mild", "before") - before
+    return (mean_dice(rows, "shifted", "mild", "rehearsal") - before) / lost
+
+
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "512x512x300, 14 classes: memory above model and input",
@@ -342,6 +362,45 @@ CLAIMS: tuple[Claim, ...] = (
             ("99th percentile of stalls", "p99_ms", 50),
             ("worst stall", "worst_ms", 200),
         )
+    ),
+    Claim(
+        "Three cases of a strong shift, with rehearsal: Dice on shifted cases",
+        "finetune",
+        Target(">=", 0.8),
+        lambda rows: mean_dice(rows, "shifted", "strong", "rehearsal"),
+    ),
+    Claim(
+        "Three cases of a strong shift, with rehearsal: Dice lost on unshifted cases",
+        "finetune",
+        Target("<=", 0.01),
+        unshifted_loss("strong", "rehearsal"),
+    ),
+    Claim(
+        "Three cases of a strong shift, with rehearsal: Dice above a training from scratch",
+        "finetune",
+        Target(">=", 0.03),
+        lambda rows: (
+            mean_dice(rows, "shifted", "strong", "rehearsal")
+            - mean_dice(rows, "shifted", "strong", "scratch")
+        ),
+    ),
+    Claim(
+        "Three cases of a mild shift, with rehearsal: part of the lost Dice that is back",
+        "finetune",
+        Target(">=", 0.9),
+        dice_brought_back,
+    ),
+    Claim(
+        "Three cases, norms only and no old case: Dice lost on unshifted cases, the worse shift",
+        "finetune",
+        Target("<=", 0.03),
+        lambda rows: max(unshifted_loss(shift, "norms")(rows) for shift in ("strong", "mild")),
+    ),
+    Claim(
+        "Three cases: CPU time of a fine-tune, the longest",
+        "finetune",
+        Target("<=", 10, "minutes"),
+        lambda rows: max(row["cpu_minutes"] for row in rows_where(rows, cpu_minutes=bool)),
     ),
     Claim(
         "512x512x300 end to end on a GPU, the slowest small network",

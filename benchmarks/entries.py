@@ -146,7 +146,9 @@ def finetune(quick: bool) -> Iterator[Row]:
         for shift in ("mild",) if quick else ("strong", "mild"):
             yield {"shift": shift, "way": "before"} | bench.before(shift)
             for way in () if quick else (*benchmark.WAYS, "scratch"):
-                yield {"shift": shift, "way": way} | bench.line(shift, way, 0)
+                for seed in benchmark.SEEDS.get((shift, way), (0,)):
+                    about = {"shift": shift, "way": way, "seed": seed}
+                    yield about | bench.line(shift, way, seed)
 
 
 ENTRIES: Mapping[str, Entry] = {
@@ -161,7 +163,7 @@ ENTRIES: Mapping[str, Entry] = {
     "cuda": Entry("On a GPU", cuda),
     "architectures": Entry("The architectures side by side", architectures),
     "explain": Entry("What explanations cost", explain),
-    "assist": Entry("Strokes that a correction takes", assist),
+    "assist": Entry("Strokes that a correction takes", assist, only_named=True),
     "finetune": Entry("What three corrected cases teach", finetune, only_named=True),
 }
 

@@ -71,6 +71,14 @@ def main() -> None:
         show(shift, rows)
 
 
+# what is claimed is measured with three seeds, which choose the cases too
+SEEDS = {
+    ("strong", "rehearsal"): (0, 1, 2),
+    ("strong", "scratch"): (0, 1, 2),
+    ("mild", "rehearsal"): (0, 1, 2),
+}
+
+
 class Bench:
     """The data, and the lines that were measured."""
 
