@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_support import hybridseg
+from cli_support import hybridseg, hybridseg_process
 from helpers import TINY_UNET, tiny_checkpoint, write_dataset
 
 from napari_hybridseg.checkpoint import load_checkpoint
@@ -104,3 +104,16 @@ def test_a_killed_fine_tune_goes_on(
     assert "Going on with an interrupted fine-tune." in ran.err
     assert sorted(p.name for p in tmp_path.glob("child*")) == ["child.safetensors"]
     load_checkpoint(out).build_network()
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_better_checkpoint(
+    tmp_path: Path, options: Path, parent: Path, source: Path
+) -> None:
+    out = tmp_path / "child.safetensors"
+    arguments = ["finetune", source, "-c", parent, "-o", out, "--options", options]
+    ran = hybridseg_process(*arguments, "--steps", 6, "--devices", 2, "--threads", 1, "--json")
+    assert ran.code == 0, ran.err
+    assert (ran.json["path"], ran.json["steps"]) == (str(out), 6)
+    before, after = load_checkpoint(parent).weights(), load_checkpoint(out).weights()
+    assert any((after[name] != value).any() for name, value in before.items())

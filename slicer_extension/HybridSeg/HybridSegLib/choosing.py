@@ -31,6 +31,7 @@ class Choosing:
         self._state = controller.state
         self._watch = Watch(controller.look)
         self._watched: Any = None
+        self._is_taking = False
 
     def facts(self) -> dict[str, Any]:
         """Give what the state is to know of the choices."""
@@ -57,9 +58,15 @@ class Choosing:
     def volume(self, node: Any) -> None:
         """Take another volume."""
         controller = self._controller
+        if self._is_taking:  # the selector tells of what this very choice made it show
+            return
         is_new = node is not controller.parameters.reference(VOLUME)
-        controller.parameters.set_reference(VOLUME, node)
-        controller.look()
+        self._is_taking = True
+        try:
+            controller.parameters.set_reference(VOLUME, node)
+            controller.look()
+        finally:
+            self._is_taking = False
         if is_new and controller.bench is not None:
             controller.explaining.forget_point()
             controller.correcting.count()
