@@ -18,7 +18,7 @@ Labels = NDArray[np.uint8 | np.uint16]
 Tables = tuple[AxisTable, AxisTable, AxisTable]
 
 # interpolated at once: more take memory, fewer take time, as one plane is interpolated twice
-_PLANES = 48
+_PLANES = 8
 
 
 class InferenceError(HybridSegError):
