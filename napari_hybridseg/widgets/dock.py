@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ def close_all(*parts: Closable) -> Callable[[], None]:
 
     def close() -> None:
         for part in parts:
-            part.close()
+            with suppress(RuntimeError):  # of Qt, whose timers may be gone before the panel
+                part.close()
 
     return close
 

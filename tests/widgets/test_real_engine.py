@@ -71,6 +71,8 @@ def test_a_real_network_segments_and_a_killed_engine_is_survived(
     assert np.array_equal(result.scale, viewer.layers["scan"].scale)
     first = result.data.copy()
 
+    qtbot.wait(1000)  # the panel has two windows timed beside its jobs, which must not be killed
+    qtbot.waitUntil(lambda: not panel.desk._asides, timeout=60_000)
     pid = panel._runner._engine.pid
     os.kill(pid, signal.SIGSTOP)  # so that it is surely in the middle of its job
     QTimer.singleShot(300, lambda: os.kill(pid, signal.SIGKILL))

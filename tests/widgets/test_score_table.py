@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from qtpy.QtCore import Qt
 
@@ -102,7 +100,8 @@ def test_a_change_and_a_rival_stand_beside(table, qtbot):
     assert titles[-2:] == ["other Dice", "other HD95"]
     assert (liver[2], spleen[2], mean[2]) == ("+0.100", "-0.020", "+0.040")
     assert (liver[-2], liver[-1], mean[-1]) == ("0.800", "12.00", "10.50")
-    same = replace(now, organs=(replace(now.organs[0], dice=0.8 - 1e-6), now.organs[1]))
+    worse = now.organs[0].model_copy(update={"dice": 0.8 - 1e-6})
+    same = now.model_copy(update={"organs": (worse, now.organs[1])})
     table.show_score(Score(same, "a", "truth", SCHEME, first=before))
     assert table.scores.texts()[1][2] == "+0.000"  # not "-0.000"
 
