@@ -444,3 +444,13 @@ def test_the_report_names_versions_and_no_node(open_module: Open) -> None:
     text = qt.QApplication.clipboard().text()
     assert "Slicer: 5.12" in text
     assert "Mustermann" not in text
+
+
+def test_a_panel_that_is_gone_hears_the_scene_no_more(open_module: Open) -> None:
+    module = open_module()
+    volume = bright()
+    module.ui.volumeSelector.setCurrentNode(volume)
+    assert module.controller.parameters.reference("Volume") is volume
+    module.close()
+    module.ui.volumeSelector.setCurrentNode(None)  # its widgets may outlive it
+    assert module.controller.parameters.reference("Volume") is volume

@@ -58,7 +58,8 @@ class Choosing:
     def volume(self, node: Any) -> None:
         """Take another volume."""
         controller = self._controller
-        if self._is_taking:  # the selector tells of what this very choice made it show
+        # a panel that is gone may still hear of the scene, and a selector of its own choice
+        if controller.is_closed or self._is_taking:
             return
         is_new = node is not controller.parameters.reference(VOLUME)
         self._is_taking = True

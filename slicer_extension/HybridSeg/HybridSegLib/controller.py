@@ -58,6 +58,7 @@ class Controller:
         self._get_parameter_node = get_parameter_node
         self._installation = installation
         self._open_bench = open_bench
+        self.is_closed = False
         self.choosing = Choosing(self)
         self.scoring = Scoring(self)
         self.reviewing = Reviewing(self)
@@ -87,7 +88,8 @@ class Controller:
         self.open()
 
     def close(self) -> None:
-        """End the engine."""
+        """End the engine; what the panel's widgets still tell is heard no more."""
+        self.is_closed = True
         self._stop_watching()
         if self.bench is not None:
             self.bench.engine.close()
@@ -110,6 +112,8 @@ class Controller:
 
     def look(self) -> None:
         """Read the choices from the scene into the state."""
+        if self.is_closed:
+            return
         facts = self.choosing.facts() | self.scoring.facts()
         if self.bench is not None:
             facts |= self.explaining.facts(facts["checkpoint"]) | self.teaching.facts()
