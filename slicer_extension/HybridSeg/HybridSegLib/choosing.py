@@ -31,7 +31,6 @@ class Choosing:
         self._state = controller.state
         self._watch = Watch(controller.look)
         self._watched: Any = None
-        self._is_taking = False
 
     def facts(self) -> dict[str, Any]:
         """Give what the state is to know of the choices."""
@@ -58,16 +57,11 @@ class Choosing:
     def volume(self, node: Any) -> None:
         """Take another volume."""
         controller = self._controller
-        # a panel that is gone may still hear of the scene, and a selector of its own choice
-        if controller.is_closed or self._is_taking:
+        if controller.is_closed:  # its widgets may outlive the panel
             return
         is_new = node is not controller.parameters.reference(VOLUME)
-        self._is_taking = True
-        try:
-            controller.parameters.set_reference(VOLUME, node)
-            controller.look()
-        finally:
-            self._is_taking = False
+        controller.parameters.set_reference(VOLUME, node)
+        controller.look()
         if is_new and controller.bench is not None:
             controller.explaining.forget_point()
             controller.correcting.count()
