@@ -93,8 +93,13 @@ def read_number(labels: NDArray[np.unsignedinteger]) -> int:
     return sum(1 << bit for bit, label in enumerate(labels.reshape(-1)[:BITS]) if label == 3)
 
 
-def kill_one(work: Callable[[Path, int], None], folder: Path, after_s: float) -> list[str]:
-    """Fork, wait, kill -9; give the lines that the child told."""
+def kill_one(
+    work: Callable[[Path, int], None], folder: Path, told_lines: int, then_s: float
+) -> list[str]:
+    """Fork, wait for so many lines and so long, kill -9; give the lines that the child told.
+
+    Lines are waited for, not only time, because a machine under load may need any time for one.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -104,12 +109,14 @@ def kill_one(work: Callable[[Path, int], None], folder: Path, after_s: float) ->
         finally:
             os._exit(3)
     os.close(write)
-    time.sleep(after_s)
-    os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status), "the child ended by itself"
     with os.fdopen(read) as lines:
-        return [line.rstrip("\n") for line in lines if line.endswith("\n")]
+        told = [lines.readline() for _ in range(told_lines)]
+        time.sleep(then_s)
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status), "the child ended by itself"
+        told.extend(lines)
+    return [line.rstrip("\n") for line in told if line.endswith("\n")]
 
 
 def after_accept(folder: Path, told: list[str]) -> dict[str, Any]:
@@ -174,17 +181,18 @@ def seconds_of_an_accept(folder: Path) -> float:
 def main() -> None:
     """Kill as often as asked."""
     what, folder, times, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    work, look, longest = {
-        "accept": (accept_forever, after_accept, 0.0),
-        "autosave": (save_forever, after_autosave, 0.15),
-        "both": (work_forever, after_both, 0.0),
+    # what to do, what to look at, and after how many lines at most it is killed
+    work, look, most_lines = {
+        "accept": (accept_forever, after_accept, 2),
+        "autosave": (save_forever, after_autosave, 20),
+        "both": (work_forever, after_both, 6),
     }[what]
     folder.mkdir(parents=True, exist_ok=True)
-    if what != "autosave":
-        longest = 2.5 * seconds_of_an_accept(folder)
+    longest = 0.01 if what == "autosave" else seconds_of_an_accept(folder)
     moments = random.Random(seed)
-    for _ in range(times):
-        told = kill_one(work, folder, moments.uniform(0.0, longest))
+    for kill in range(times):
+        lines = kill % (most_lines + 1)
+        told = kill_one(work, folder, lines, moments.uniform(0.0, longest))
         sys.stdout.write(json.dumps(look(folder, told) | {"told": len(told)}) + "\n")
         if what == "autosave":
             for leftover in folder.iterdir():

@@ -37,7 +37,7 @@ def test_killed_while_accepting_never_harms_the_set(tmp_path: Path, times: int) 
     found = kills("accept", tmp_path, times)
     assert len(found) == times
     assert [each for each in found if not each["ok"]] == []
-    assert sum(each["told"] for each in found) > 0
+    assert {each["told"] > 0 for each in found} == {True, False}
     # the next writer clears the drafts of the dead away
     accept(tmp_path, correction(1))
     assert not list(tmp_path.glob(".draft-*"))
@@ -62,4 +62,4 @@ def test_killed_while_saving_loses_at_most_the_save_at_hand(tmp_path: Path, time
     found = kills("autosave", tmp_path, times)
     assert len(found) == times
     assert [each for each in found if not each["ok"]] == []
-    assert sum(each["told"] for each in found) > 0
+    assert {each["told"] > 0 for each in found} == {True, False}
