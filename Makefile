@@ -7,7 +7,8 @@ SLICER_VENV ?= .venv-slicer
 SLICER_STAMP := $(SLICER_VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-slow test-slicer slicer-split lint types floors unit gui system-packages format clean
+PEERS_STAMP := $(VENV)/.peers
+.PHONY: demo test peers test-slow test-slicer slicer-split lint types floors unit gui system-packages format clean
 
 demo: $(STAMP) system-packages
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname -s)" != Linux ]; then \
@@ -17,6 +18,9 @@ demo: $(STAMP) system-packages
 	fi
 
 test: lint types floors unit gui test-slicer
+
+# what some tests compare with; they are skipped without it
+peers: $(PEERS_STAMP)
 
 test-slow: $(STAMP) system-packages
 	./scripts/with-display $(BIN)/python -m pytest -m slow
@@ -65,6 +69,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[all,test]"
 	touch $(STAMP)
+
+$(PEERS_STAMP): $(STAMP) tests/peers.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r tests/peers.txt
+	$(BIN)/python -m pip install --quiet --no-deps nnunetv2 dynamic-network-architectures
+	touch $(PEERS_STAMP)
 
 $(SLICER_STAMP): pyproject.toml
 	$(PYTHON) -m venv $(SLICER_VENV)
