@@ -5,6 +5,9 @@ Run it with a display, for example::
     LIBGL_ALWAYS_SOFTWARE=1 xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX" \
         python docs/make_explain_screenshots.py [NAME ...]
 
+``integrated-gradients`` takes two minutes of a core, and far more where other work takes the cores
+too and threads wait for each other: ``OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0`` helps then.
+
 They show the volume of ``make_explain_pictures.py``, and the voxel is clicked as a user would.
 """
 
@@ -43,12 +46,14 @@ _UX = "hippocampus-uxnet-3d"
 _LAST = {"place": "up2.0"}
 SHOTS = (
     Shot("token-map", _MED, "token-map", {**_LAST, "token": 27}),
+    Shot("winning-token", _MED, "winning-token", _LAST),
     Shot("voxel-tokens", _MED, "voxel-tokens", _LAST, clicks=True),
     Shot("token-organs", _MED, "token-organs", _LAST),
     Shot("token-similarity", _MED, "token-similarity", _LAST),
     Shot("fusion-attention", _MED, "fusion-attention", {}),
     Shot("uncertain-regions", _MED, "uncertain-regions", {}),
     Shot("sampling-points", _COTR, "sampling-points", {}, clicks=True, turned=True),
+    Shot("influence", _COTR, "influence", {"organ": ANTERIOR}),
     Shot("spatial-attention", _FUSE, "spatial-attention", {}),
     Shot("channel-attention", _FUSE, "channel-attention", {}),
     Shot("attention-gate", _FUSE, "attention-gate", {}),
@@ -58,6 +63,7 @@ SHOTS = (
     Shot("grad-cam", _UX, "grad-cam", {"organ": ANTERIOR}),
     Shot("integrated-gradients", _UX, "integrated-gradients", {"organ": ANTERIOR}),
     Shot("entropy", _UX, "entropy", {}),
+    Shot("margin", _UX, "margin", {}),
     Shot("mirror-disagreement", _UX, "mirror-disagreement", {}),
 )
 

@@ -7,8 +7,9 @@ sums in float64, after a check that the network's own weights are the same but f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import prod
 from typing import Any, TypeAlias
 
 import torch
@@ -21,6 +22,7 @@ Seen: TypeAlias = dict[str, Any]
 
 SUM_TOLERANCE = 1e-5
 _ALMOST_NOTHING = 1e-30
+_NUMBERS_AT_ONCE = 2**21
 
 
 def as_is(output: Any) -> Any:
@@ -85,7 +87,7 @@ def exact_softmax(logits: Tensor, dim: int, given: Tensor) -> Tensor:
     logits : Tensor
         What the network's softmax was given.
     dim : int
-        The axis that sums to 1.
+        The axis that sums to 1: -1 or -2.
     given : Tensor
         What the network made of them, of the same shape.
 
@@ -95,14 +97,22 @@ def exact_softmax(logits: Tensor, dim: int, given: Tensor) -> Tensor:
         If the network's weights are another softmax: they may differ by what float32 rounds in a
         sum of so many numbers, and by no more.
     """
-    exact_type = _exact_type(logits)
-    exact = logits.detach().softmax(dim, dtype=exact_type)
     rounding = SUM_TOLERANCE + logits.shape[dim] * torch.finfo(torch.float32).eps / 2
-    apart = (given.detach().to(exact_type) - exact).abs_()
-    if not bool((apart <= rounding * exact + _ALMOST_NOTHING).all()):
-        worst = float(apart.max())
-        raise _no_shares(f"are no softmax of their logits (they are off by {worst:.2g})")
-    return exact.float()
+    weights = torch.empty_like(logits, dtype=torch.float32, requires_grad=False)
+    for part, of_network, into in zip(*map(_in_parts, (logits, given, weights)), strict=True):
+        exact = part.softmax(dim, dtype=_exact_type(logits))
+        apart = of_network.to(exact.dtype).sub_(exact).abs_()
+        into.copy_(exact)
+        if not bool((apart <= exact.mul_(rounding).add_(_ALMOST_NOTHING)).all()):
+            worst = float(apart.max())
+            raise _no_shares(f"are no softmax of their logits (they are off by {worst:.2g})")
+    return weights
+
+
+def _in_parts(values: Tensor) -> Iterable[Tensor]:
+    """Cut (..., A, B) along the front: all in float64 could take more than the network does."""
+    matrices = values.detach().reshape(-1, *values.shape[-2:])
+    return matrices.split(max(_NUMBERS_AT_ONCE // prod(values.shape[-2:]), 1))
 
 
 def _exact_type(values: Tensor) -> torch.dtype:

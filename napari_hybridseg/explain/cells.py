@@ -15,10 +15,13 @@ from napari_hybridseg.inference.windows import Shape, importance_map, plan_windo
 
 ONE: Shape = (1, 1, 1)
 
+# bands of fewer lines, in voxels, cost more in handling than they save in memory
+_THINNEST_BAND = 16
+
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows over a padded array, in voxels or in cells; Z is the slowest axis of ``starts``.
+    """Windows over a padded array, in voxels or in cells.
 
     Attributes
     ----------
@@ -38,9 +41,22 @@ class Windows:
         return len(self.starts)
 
     @cached_property
+    def layers(self) -> tuple[tuple[int, ...], ...]:
+        """Where windows begin along Z, together what runs side by side.
+
+        The last window is moved back to end with the volume, so it shares much with the one
+        before: side by side, what they share need not be kept for all of the volume.
+        """
+        z = self.along[0]
+        return (*((start,) for start in z[:-2]), z[-2:])
+
+    @cached_property
     def starts(self) -> tuple[Shape, ...]:
-        """First voxel or cell of every window."""
-        return tuple(product(*self.along))
+        """First voxel or cell of every window, in the order of a run: by layers, then along Y."""
+        _, along_y, along_x = self.along
+        return tuple(
+            (z, y, x) for layer in self.layers for y, z, x in product(along_y, layer, along_x)
+        )
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,14 @@ class Cells:
             _divided(plan.window, stride),
             (z, y, x),
         )
+
+    def cuts(self, stride: Shape) -> tuple[int, ...]:
+        """Give the lines, in cells of ``stride``, where bands begin: there some windows do."""
+        cuts = [0]
+        for start in self.voxels.along[1]:
+            if start - cuts[-1] >= _THINNEST_BAND:
+                cuts.append(start)
+        return tuple(cut // stride[1] for cut in cuts)
 
     def importance(self, stride: Shape, kind: str) -> Tensor:
         """Give the weight of each cell of a window: the mean weight of its voxels."""

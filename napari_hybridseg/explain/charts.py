@@ -39,6 +39,7 @@ def draw_bars(figure: Figure, bars: Bars) -> None:
             ha="right",
             fontsize=7.5,
             color="#c44e52",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1},
         )
     best = int(np.argmax(bars.values))
     axes.annotate(

@@ -138,6 +138,6 @@ def _provenance(session: Session) -> str:
     parts = [session.card.name, session.view.title]
     if session.place is not None:
         parts.append(session.place.name)
-    if session.options.point is not None:
+    if session.options.point is not None and "point" in session.view.choices:
         parts.append("at ({:.1f}, {:.1f}, {:.1f}) mm LPS".format(*session.options.point))
     return " · ".join([*parts, session.volume.name, f"napari-hybridseg {__version__}"])

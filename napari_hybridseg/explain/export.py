@@ -26,6 +26,7 @@ from napari_hybridseg.formats import write_image
 from napari_hybridseg.volume import LabelMap, Volume, save_label_map
 
 INDEX = "index.json"
+_FOR_EVERY_VIEW = ("view", "device", "overlap", "importance", "threads")
 
 
 def save_explanations(
@@ -226,7 +227,9 @@ def _described(explanation: Explanation) -> dict[str, Any]:
         "view": explanation.view.name,
         "title": explanation.view.title,
         "provenance": explanation.provenance,
-        "options": explanation.options.model_dump(mode="json", exclude_none=True),
+        "options": explanation.options.model_dump(
+            mode="json", exclude_none=True, include={*explanation.view.choices, *_FOR_EVERY_VIEW}
+        ),
         "facts": dict(explanation.facts),
         "notes": list(explanation.notes),
     }
@@ -269,7 +272,7 @@ def _free_name(explanation: Explanation, taken: set[str]) -> str:
         parts.append(f"head{options.head}")
     if "token" in explanation.view.takes:
         parts.append(f"token{options.token}")
-    if options.organ is not None and "organ" in (*explanation.view.needs, *explanation.view.takes):
+    if options.organ is not None and "organ" in explanation.view.choices:
         parts.append(f"organ{options.organ}")
     name = base = "-".join(part for part in parts if part)
     number = 2

@@ -22,12 +22,13 @@ from torch.nn import functional
 
 from napari_hybridseg.events import Progress
 from napari_hybridseg.explain.capture import Seen
-from napari_hybridseg.explain.cells import ONE
+from napari_hybridseg.explain.cells import ONE, Windows
 from napari_hybridseg.explain.findings import Findings, Run, fill, organ_names, paste, predicted
 from napari_hybridseg.explain.products import HeatMap
 from napari_hybridseg.explain.session import Session
 from napari_hybridseg.explain.streaming import Layer, stream
 from napari_hybridseg.explain.views import ExplainError
+from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.labels import Organ
 
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -57,7 +58,10 @@ def receptive_field(session: Session) -> Run:
     return Findings(
         (session.heat_map(array, title, "share of the gradient, per voxel"),),
         session.box(plan, start),
-        facts=_radii(session, size.cpu().numpy(), (z, y, x)),
+        facts={
+            **_radii(session, size.cpu().numpy(), (z, y, x)),
+            "part of the gradient outside the volume": _outside(session, plan, start, size),
+        },
         notes=(predicted(session, cells, start, logits.detach()),),
     )
 
@@ -229,6 +233,17 @@ def _radii(
     radius = away.ravel()[order]
     half, most = (float(radius[np.searchsorted(within, p * within[-1])]) for p in (0.5, 0.95))
     return {"radius of half the gradient, mm": half, "radius of 95 % of the gradient, mm": most}
+
+
+def _outside(session: Session, plan: Windows, start: Shape, size: Tensor) -> float:
+    """Give the part of a window's gradient that lies where the window is padded."""
+    inside = tuple(
+        slice(max(before - first, 0), max(before + length - first, 0))
+        for before, length, first in zip(
+            plan.before, session.prepared.working.shape, start, strict=True
+        )
+    )
+    return float((size.sum() - size[inside].sum()).clamp(min=0))
 
 
 def _blurred(window: Tensor) -> Tensor:

@@ -71,6 +71,7 @@ def stream(
     ------
     Progress or tuple of Slab
         One slab for each layer, in cells of its stride; all begin and end at the same voxel.
+        Bands along Y come from the top, each with its rows in order.
     """
     plan = cells.voxels
     image = session.image(plan)
@@ -81,6 +82,7 @@ def stream(
             layer.channels,
             layer.reduce,
             cells.stride[0] // layer.stride[0],
+            cells.cuts(layer.stride),
         )
         for layer in layers
     ]

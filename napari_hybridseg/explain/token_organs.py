@@ -66,8 +66,11 @@ def _organ_shares(session: Session, cells: Cells, stride: Shape, logits: Slab) -
     answer = logits.values.argmax(dim=0)
     inside = torch.zeros(answer.shape, dtype=torch.bool, device=answer.device)
     (z, y, x), (depth, height, width) = plan.before, session.prepared.working.shape
-    rows = slice(max(z - logits.start, 0), max(z + depth - logits.start, 0))
-    inside[rows, y : y + height, x : x + width] = True
+    rows, lines = (
+        slice(max(first - begin, 0), max(first + count - begin, 0))
+        for first, count, begin in ((z, depth, logits.start), (y, height, logits.top))
+    )
+    inside[rows, lines, x : x + width] = True
     return torch.stack(
         [
             functional.avg_pool3d(((answer == channel) & inside).float()[None, None], stride)[0, 0]

@@ -34,12 +34,13 @@ _GATE = "gate, 0 shut to 1 open"
 
 def spatial_attention(session: Session) -> Run:
     """Show where BiFusion lets the convolutions' features through."""
-    return (yield from _gate_map(session, f"{session.here.module}.spatial_attention"))
+    name = f"{session.here.module}.spatial_attention"
+    return (yield from _gate_map(session, name, session.title("spatial attention")))
 
 
 def attention_gate(session: Session) -> Run:
     """Show where a gated skip connection lets features through."""
-    return (yield from _gate_map(session, session.here.module))
+    return (yield from _gate_map(session, session.here.module, session.title()))
 
 
 def channel_attention(session: Session) -> Run:
@@ -160,7 +161,7 @@ def rollout(attention: Sequence[Tensor]) -> Tensor:
     return summing_to_one(total, -1).float()
 
 
-def _gate_map(session: Session, name: str) -> Run:
+def _gate_map(session: Session, name: str, title: str) -> Run:
     stride = session.stride3(session.here.stride)
     cells = session.cells(stride)
     shape = cells.at(stride).window
@@ -173,7 +174,7 @@ def _gate_map(session: Session, name: str) -> Run:
         session, cells, {name: as_is}, [Layer(1, stride)], extract, stage="Looking at the gates"
     )
     array = yield from fill(session, cells, blended, stride=stride, linear=session.options.smooth)
-    heat = session.heat_map(array, session.title(session.view.title), _GATE, limits=(0.0, 1.0))
+    heat = session.heat_map(array, title, _GATE, limits=(0.0, 1.0))
     return Findings((heat,))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from math import log
 
@@ -67,6 +68,8 @@ def regions_of_doubt(session: Session) -> Run:
     options = session.options
     threshold = options.threshold * _most(session)
     table, labels = uncertain_regions(heat, threshold, options.smallest_ml, options.apart_mm)
+    title = session.title("uncertain regions")
+    table, labels = replace(table, title=title), replace(labels, name=title)
     notes = (
         ()
         if table.regions

@@ -61,3 +61,8 @@ class View(BaseModel):
     takes: tuple[Choice, ...] = ()
     places: tuple[Place, ...] = ()
     default_place: str = ""
+
+    @property
+    def choices(self) -> frozenset[Choice]:
+        """Fields of ``ExplainOptions`` that change what is shown."""
+        return frozenset((*self.needs, *self.takes))

@@ -68,6 +68,7 @@ class ExplainController:
     def close(self) -> None:
         """Follow the viewer no longer."""
         self._picker.stop()
+        self._layers.close()
 
     def choose_options(self, options: ExplainOptions) -> None:
         """Take other options; what another view or place does not know goes back to its default."""

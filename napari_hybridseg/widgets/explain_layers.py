@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Image, Points
 from napari.utils.colormaps import Colormap, ensure_colormap
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_hybridseg.explain import Explanation, HeatMap, SamplingPoints, WindowBox
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.explain_caption import ExplainCaption
 from napari_hybridseg.widgets.label_appearance import label_look
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_geometry import METADATA_KEY, LayerGrid
@@ -50,6 +51,12 @@ class ExplainLayers:
         self._keys: list[str] = []
         self._points: list[str] = []
         self._mark = ""
+        self._caption = ExplainCaption(viewer)
+        self._before_title = ""
+
+    def close(self) -> None:
+        """Follow the viewer no longer."""
+        self._caption.close()
 
     def show(
         self,
@@ -62,6 +69,7 @@ class ExplainLayers:
         """Draw what has a place; charts and tables are shown elsewhere."""
         chosen, slices = list(self._viewer.layers.selection), self._viewer.dims.point
         self._remove(self._keys)
+        self._caption.clear()
         self._keys, self._points = [], []
         self._place = dict(placement) | {"metadata": {METADATA_KEY: {"is_aid": True}}}
         for product in explanation.products:
@@ -71,9 +79,10 @@ class ExplainLayers:
                 self._add_labels(product, grid, name)
             elif isinstance(product, SamplingPoints):
                 self._add_points(product, grid, name)
+        self._before_title = f"{name} · "
+        self.colour_points(colour_by)
         if explanation.window is not None:
             self._add_box(explanation.window, grid)
-        self.colour_points(colour_by)
         # what reaches beyond the volume widens napari's sliders, which moves the slices
         self._viewer.dims.point = slices
         # the status bar tells of the selected layer what is under the mouse: a point's weight
@@ -94,6 +103,7 @@ class ExplainLayers:
                 layer.face_color = colours
             else:
                 layer.edge_color = np.asarray(colours)
+        self._tell(by)
 
     def mark(self, place: NDArray[np.floating], placement: Mapping[str, Any]) -> None:
         """Mark the clicked voxel, (Z, Y, X) in the layer's array."""
@@ -117,6 +127,16 @@ class ExplainLayers:
         """Take the mark away."""
         self._remove([self._mark])
         self._mark = ""
+
+    def _tell(self, colour_by: str) -> None:
+        """Write into the picture what its colours are."""
+        drawn = [self._book.find(key) for key in self._points or self._keys]
+        if not drawn or drawn[-1] is None:
+            return
+        # of several the one that has a colour bar
+        told = next((layer for layer in drawn if isinstance(layer, Image)), drawn[-1])
+        what = f" [colour: {colour_by}, size: weight]" if self._points else ""
+        self._caption.show(told.name.removeprefix(self._before_title) + what, told)
 
     def _add_map(self, heat: HeatMap, grid: LayerGrid, name: str) -> None:
         low, high = contrast_of(heat)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explain_support import run, volume_of
+from explain_support import run, volume_of, voxel_mm
 
 from napari_hybridseg.checkpoint import Checkpoint
+from napari_hybridseg.explain import SamplingPoints
 from napari_hybridseg.model_card import Preprocessing
 
 # every way a map comes from windows to the volume: blended voxels, blended cells, one window
@@ -22,6 +23,8 @@ MAPS: list[tuple[str, str, dict[str, Any]]] = [
     ("unet", "entropy", {}),
     ("unet", "mirror-disagreement", {}),
 ]
+# whole cells of CoTr's coarser map
+STEP = np.array((8, 16, 16))
 
 
 @pytest.mark.parametrize(("family", "view", "options"), MAPS)
@@ -43,6 +46,57 @@ def test_a_volume_moved_by_whole_steps_moves_its_maps(
     deep = tuple(slice(n // 2, n) for n in window)
     np.testing.assert_allclose(back[deep], first[deep], rtol=1e-4, atol=1e-6)
     assert np.abs(second[deep] - first[deep]).max() > 1e-4, "nothing would move"
+
+
+@pytest.mark.parametrize("family", ["cotr", "cotr-legacy"])
+def test_a_moved_volume_moves_where_its_voxels_sample(
+    small: Callable[[str], Checkpoint], family: str
+) -> None:
+    checkpoint = as_is(small(family))
+    big, moved = _before_and_after()
+    middle = np.array((3, 31, 31))  # of a window
+    found = []
+    for array, voxel in ((big, middle), (moved, middle + STEP)):
+        volume = volume_of(array, spacing=(0.8, 1.1, 2.5), angles=(10, 0, 30))
+        told = run(
+            volume,
+            checkpoint,
+            "sampling-points",
+            overlap=0.5,
+            place="layer1",
+            point=voxel_mm(volume, voxel),
+        )
+        found.append((*told.of_kind(SamplingPoints), told.window))
+    (first, box), (second, moved_box) = found
+    np.testing.assert_allclose(second.points_voxel - first.points_voxel, [STEP] * 12, atol=1e-9)
+    np.testing.assert_allclose(np.subtract(moved_box.low, box.low), STEP, atol=1e-9)
+    np.testing.assert_array_equal(second.weights, first.weights)
+    assert np.ptp(first.weights) > 1e-3, "no sample counts more than another"
+
+
+@pytest.mark.parametrize("family", ["cotr", "cotr-legacy"])
+def test_a_moved_volume_moves_an_organs_influence(
+    small: Callable[[str], Checkpoint], family: str
+) -> None:
+    checkpoint = as_is(small(family))
+    # what only windows inside both volumes cover; along Z windows begin on cells of 8 voxels
+    deep = slice(0, 8), slice(16, 32), slice(16, 32)
+    first, second = (
+        run(volume_of(array), checkpoint, "influence", overlap=0.5, organ=1).products[0].array
+        for array in _before_and_after()
+    )
+    back = np.roll(second, -STEP, axis=(0, 1, 2))
+    # a share of all reading, which what is at the volume's border changes
+    parts = [array[deep] / array[deep].sum() for array in (first, back)]
+    np.testing.assert_allclose(*parts, rtol=1e-4, atol=1e-9)
+    stayed = second[deep] / second[deep].sum()
+    assert np.abs(stayed - parts[0]).max() > 1e-2 * parts[0].max(), "nothing would move"
+
+
+def _before_and_after() -> tuple[np.ndarray, np.ndarray]:
+    """Give a volume of two windows of CoTr along each axis, and the same moved around."""
+    big = np.random.default_rng(1).normal(size=(16, 64, 64)).astype(np.float32)
+    return big, np.roll(big, STEP, axis=(0, 1, 2))
 
 
 def as_is(checkpoint: Checkpoint) -> Checkpoint:

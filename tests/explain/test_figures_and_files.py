@@ -62,6 +62,9 @@ def test_maps_are_saved_on_the_files_own_grid_and_points_in_millimetres(
     ]
     index = save_explanations(found, volume, tmp_path / "out", pictures=("png", "svg"))
     assert json.loads((tmp_path / "out" / "index.json").read_text()) == index
+    told = [set(one["options"]) - {"view", "device", "threads"} for one in index["explanations"]]
+    assert told[0] == {"point", "place", "level"}
+    assert told[2] == set(), "the index tells of choices that the view does not take"
     named = [p["file"] for e in index["explanations"] for p in e["products"]]
     named += [f for e in index["explanations"] for p in e["products"] for f in p["pictures"]]
     assert sorted([*named, "index.json"]) == sorted(p.name for p in (tmp_path / "out").iterdir())

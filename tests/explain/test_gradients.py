@@ -33,8 +33,20 @@ def test_the_receptive_field_is_the_gradient(small: Callable[[str], Checkpoint])
             sizes.append(abs(float(change[0, 2, 3, 4, 5])))
     ours = [heat.array[place] for place in places]
     np.testing.assert_allclose(np.array(ours) / ours[0], np.array(sizes) / sizes[0], rtol=1e-3)
-    half, most = found.facts.values()
+    half, most, outside = found.facts.values()
     assert 0 <= half <= most
+    assert outside == 0
+
+
+def test_what_part_of_the_receptive_field_is_padding_is_told(
+    small: Callable[[str], Checkpoint],
+) -> None:
+    volume, checkpoint = noise((5, 8, 6)), small("unet")
+    found = run(volume, checkpoint, "receptive-field", point=voxel_mm(volume, (1, 4, 5)))
+    (heat,) = found.products
+    outside = found.facts["part of the gradient outside the volume"]
+    assert 0.01 < outside < 0.99
+    assert heat.array.sum() + outside == pytest.approx(1, abs=1e-4)
 
 
 OBLIQUE = {"order": 17, "angles": (12, -25, 40), "spacing": (0.8, 1.3, 2.9)}

@@ -89,6 +89,58 @@ def test_slabs_that_are_reduced_are_the_reduced_means(
         assert torch.equal(found.values, means.values.argmax(dim=0, keepdim=True))
 
 
+@settings(max_examples=25)
+@given(
+    st.tuples(st.integers(3, 20), st.integers(20, 60), st.integers(3, 20)),
+    STRIDES,
+    st.floats(0, 0.8),
+    st.booleans(),
+    st.sampled_from([0.6, 1.0, 2.3]),
+)
+def test_bands_make_the_same_map(
+    shape: tuple[int, int, int],
+    stride: tuple[int, int, int],
+    overlap: float,
+    linear: bool,
+    spacing: float,
+) -> None:
+    volume = noise(shape)
+    prepared = prepare(volume, Preprocessing(spacing=(spacing,) * 3))
+    cells = Cells.laid(prepared.working.shape, (8, 16, 8), overlap, stride)
+    coarse, weight = cells.at(stride), cells.importance(stride, "gaussian")
+    arrays = []
+    for cuts in ((0,), cells.cuts(stride)):
+        random = torch.Generator().manual_seed(0)
+        array = np.full(shape, -1, np.float32)
+        rows = CanonicalRows(prepared, cells.voxels, array, _product, stride=stride, linear=linear)
+        means = SlabMeans(coarse, weight, 2, cuts=cuts)
+        for start in coarse.starts:
+            for slab in means.add(start, torch.rand((2, *coarse.window), generator=random)):
+                rows.feed(slab)
+        for slab in means.finish():
+            rows.feed(slab)
+        arrays.append(array)
+    assert arrays[0].min() >= 0
+    np.testing.assert_array_equal(*arrays)
+
+
+def test_of_a_band_that_waits_only_shared_rows_are_held() -> None:
+    cells = Cells.laid((20, 64, 8), (8, 16, 8), 0.25)
+    means = SlabMeans(cells.voxels, cells.importance((1, 1, 1), "constant"), 1, cuts=(0, 24, 48))
+    held = []
+    for start in cells.voxels.starts:
+        for _ in means.add(start, torch.ones((1, 8, 16, 8))):
+            pass
+        held.append(means.held)
+    # all rows of a layer for two bands, and 2 of the others
+    assert cells.voxels.layers == ((0,), (6, 12))
+    assert max(held) <= (14 * 48 + 2 * 64) * 8
+
+
+def _product(values: torch.Tensor) -> torch.Tensor:
+    return values[0] * values[1]
+
+
 @settings(max_examples=20)
 @given(st.integers(1, 9), st.booleans(), st.sampled_from([0.6, 1.0, 2.3]))
 def test_rows_do_not_depend_on_how_thick_slabs_are(

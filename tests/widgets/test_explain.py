@@ -221,6 +221,25 @@ def test_a_map_lies_on_its_volume_with_numbers_and_is_no_volume(tokens):
     assert not labels.editable
 
 
+def test_the_picture_says_what_its_colours_are_while_they_are_seen(tokens):
+    overlay = tokens.viewer.text_overlay
+    tokens.show("token-map", token=1)
+    assert overlay.text == "one voxel [per cent]"
+    assert overlay.visible
+    tokens.aids[0].visible = False
+    assert not overlay.visible
+    tokens.aids[0].visible = True
+    assert overlay.visible
+    tokens.show("uncertain-regions")
+    assert overlay.text == "one voxel [per cent]", "the colour bar's words, not the regions'"
+    tokens.viewer.layers.remove(tokens.aids[0])
+    assert (overlay.text, overlay.visible) == ("", False)
+    overlay.text = "mine"
+    tokens.show("token-map", token=1)
+    tokens.viewer.layers.remove(tokens.aids[0])
+    assert overlay.text == "mine"
+
+
 def test_sampling_points_lie_at_their_voxels_with_their_weights(points):
     query = tuple(float(v) for v in points.volume.geometry.world(np.array(QUERY, dtype=float)))
     points.show("sampling-points", point=query)
@@ -239,6 +258,19 @@ def test_sampling_points_lie_at_their_voxels_with_their_weights(points):
     points.viewer.dims.set_point(range(3), tuple(expected[0]))
     status = drawn.get_status(expected[0], dims_displayed=[1, 2], world=True)
     assert "weight: 0.75" in status["value"]
+
+
+def test_the_picture_says_what_tells_points_apart(points):
+    query = tuple(float(v) for v in points.volume.geometry.world(np.array(QUERY, dtype=float)))
+    points.show("sampling-points", point=query)
+    title = points.part.state.explanation.products[0].title
+    overlay = points.viewer.text_overlay
+    assert " ".join(overlay.text.split()) == f"{title} [colour: head, size: weight]"
+    points.section.colour_chosen.emit("level")
+    assert " ".join(overlay.text.split()) == f"{title} [colour: level, size: weight]"
+    points.viewer.layers.remove(points.aids[1])
+    points.section.colour_chosen.emit("head")
+    assert overlay.text == ""
 
 
 def test_points_are_coloured_by_head_or_by_level(points):
