@@ -73,11 +73,13 @@ def correct(viewer: Any, panel: Any, shoot: Photographer, folder: Path) -> None:
     with layer.block_history():
         layer.paint(where, organ)
     wait(1)
+    wait_until(lambda: not panel.state.phase.is_busy)
     show(panel, section)
     shoot("correct-paint")
     section.tools_fold.set_open(False)
     section.strokes_fold.set_open(True)
     draw(panel, organ, where)
+    wait_until(lambda: not panel.state.phase.is_busy)
     show(panel, section)
     shoot("correct-strokes")
     section.strokes.repair_button.click()

@@ -178,8 +178,9 @@ def rank(
         str, typer.Option("-c", "--checkpoint", help="A file, or the name of an installed one.")
     ],
     diversity: Annotated[
-        float, typer.Option(help="How much being unlike the scans before counts.", min=0, max=4)
-    ] = 0.5,
+        float,
+        typer.Option(help="How much it counts against a scan to be nearly a copy.", min=0, max=4),
+    ] = 1.0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.", min=0)] = 0,
     as_json: JsonOption = False,
 ) -> None:

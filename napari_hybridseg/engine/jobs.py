@@ -31,6 +31,10 @@ class Job(BaseModel):
 
     kind: ClassVar[str]
 
+    def helps(self, other: Job) -> bool:
+        """Say whether another job had better wait for this one than have it cancelled."""
+        return True
+
 
 class VolumeJob(Job):
     """Base of the jobs on one volume, which stays at hand for the next of them."""
@@ -101,6 +105,32 @@ class FineTuneJob(Job):
     checkpoint: Path
     out: Path
     options: FineTuneOptions = FineTuneOptions()
+
+
+class Region(BaseModel):
+    """A box of a volume's array: where it begins and how long it is, (Z, Y, X)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+
+class ReadyJob(VolumeJob):
+    """Get ready for a repair or for teaching, so that neither has to wait; the result is None.
+
+    What they calculate with is loaded, the volume prepared, and in ``region``, where one is named,
+    the network asked already.
+    """
+
+    kind = "ready"
+
+    checkpoint: Path | None = None
+    region: Region | None = None
+
+    def helps(self, other: Job) -> bool:
+        """Say whether the other one would do the same first."""
+        return isinstance(other, RepairJob | TeachJob)
 
 
 class RepairJob(VolumeJob):

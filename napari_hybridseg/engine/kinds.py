@@ -21,6 +21,7 @@ from napari_hybridseg.engine.jobs import (
     FineTuneJob,
     Job,
     RankJob,
+    ReadyJob,
     RepairJob,
     ScoreJob,
     SegmentJob,
@@ -113,6 +114,18 @@ def run_fine_tune(job: FineTuneJob, warm: Warm) -> Iterator[Event]:
     yield from finetune(job.source, job.checkpoint, job.out, options, stop=warm.is_finish_asked)
 
 
+def run_ready(job: ReadyJob, warm: Warm) -> Iterator[Event]:
+    """Load and ask what a repair would have to wait for."""
+    from napari_hybridseg.corrections.assist.jobs import get_ready
+
+    yield Progress("Getting ready", 0, 1)
+    predictor = None
+    if job.checkpoint is not None:
+        checkpoint, network = warm.network(job.checkpoint)
+        predictor = warm.predictor(job.volume, checkpoint, network)
+    yield from get_ready(job.volume, predictor, job.region)
+
+
 def run_repair(job: RepairJob, warm: Warm) -> Iterator[Event]:
     """Solve a region anew; the network's probabilities of the last region are kept."""
     from napari_hybridseg.corrections.assist.jobs import repair_region
@@ -179,6 +192,7 @@ JOB_KINDS: Mapping[str, JobKind] = {
     ScoreJob.kind: JobKind(ScoreJob, run_score),
     ErrorsJob.kind: JobKind(ErrorsJob, run_errors),
     FineTuneJob.kind: JobKind(FineTuneJob, run_fine_tune),
+    ReadyJob.kind: JobKind(ReadyJob, run_ready),
     RepairJob.kind: JobKind(RepairJob, run_repair),
     TeachJob.kind: JobKind(TeachJob, run_teach),
     RankJob.kind: JobKind(RankJob, run_rank),

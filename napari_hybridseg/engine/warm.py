@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class Warm:
         from napari_hybridseg.corrections.assist.region import RegionPredictor
 
         kept = self._predictor
-        if kept is None or kept.volume is not volume or kept.network is not network:
+        if kept is None or kept.network is not network or not _are_same(kept.volume, volume):
             self._predictor = None
             self._predictor = kept = RegionPredictor(volume, checkpoint, network)
         return kept
@@ -97,6 +99,15 @@ class Warm:
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
+
+
+def _are_same(one: Volume, other: Volume) -> bool:
+    """Compare volumes number for number: every job brings its own copy."""
+    a, b = one.array, other.array
+    if one.geometry != other.geometry or a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    bits = f"V{a.itemsize}" if a.itemsize > 8 else f"u{a.itemsize}"  # NaN is what it was too
+    return np.array_equal(a.view(bits), b.view(bits))
 
 
 def _no() -> bool:

@@ -11,7 +11,7 @@ SHORTEST_TRAINING_S = 15.0
 
 _SCORING_SHARE = 0.2
 _CASES_SHARE = 0.12
-_SLACK = 1.25
+_SLACK = 1.5  # the machine may be busier by then
 _WRITING_S = 1.0
 
 

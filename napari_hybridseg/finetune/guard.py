@@ -5,7 +5,8 @@ from __future__ import annotations
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.finetune.options import FineTuneOptions
 from napari_hybridseg.finetune.report import ScoreTable
-from napari_hybridseg.finetune.sources import Source, TrainingCase, evenly, open_source
+from napari_hybridseg.finetune.same_scan import Learnt
+from napari_hybridseg.finetune.sources import Source, TrainingCase, open_source
 from napari_hybridseg.model_card import ModelCard
 from napari_hybridseg.resources import sample_volumes_folder
 
@@ -36,8 +37,7 @@ def guard_cases(
         name, pool = rehearsal.name, rehearsal.heldout or unused
     else:
         name, pool = _own_sample(card)
-    seen = {case.sha256 for case in (*learnt, *rehearsed)}
-    return name, evenly([case for case in pool if case.sha256 not in seen], options.guard_cases)
+    return name, Learnt((*learnt, *rehearsed)).others(pool, options.guard_cases)
 
 
 def verdict(

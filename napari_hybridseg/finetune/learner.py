@@ -34,6 +34,7 @@ from napari_hybridseg.training.loss import AllHeads
 from napari_hybridseg.training.schedule import rate_factor
 
 _NOTHING_GAINED = 1e-3
+_STEPS_OF_A_CHECK = 2.0  # what a check is taken to last before there was one
 
 
 @dataclass
@@ -54,6 +55,8 @@ class Learner:
     best_dice: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
     idle_checks: int = 0
+    step_s: float = 0.0
+    check_s: float | None = None
     shadow: nn.Module | None = None
 
     def state(self) -> dict[str, Any]:
@@ -168,11 +171,17 @@ def learn(
         rate = recipe.rate * rate_factor(progress, options.warm_up)
         yield from _notes_of_step(learner, recipe, sampler, rate, losses)
         learner.step += 1
-        learner.seconds = before + clock.seconds - began
+        learner.step_s = before + clock.seconds - began - learner.seconds
+        learner.seconds += learner.step_s
         progress = _shared(learner, _progress(learner, options, limit_s))
+        if _shared(learner, _is_late(learner, limit_s)):
+            progress = 1.0
         ending = _ending(learner, options, progress, _shared(learner, stop()))
         if learner.step % options.check_every == 0 or ending is not None:
+            checked = clock.seconds
             yield from _check(learner, monitors, first_step, losses)
+            learner.check_s = clock.seconds - checked
+            learner.seconds += learner.check_s
             losses.clear()
             idle = 0 < options.patience <= learner.idle_checks
             if ending is None and _shared(learner, idle):
@@ -304,6 +313,14 @@ def _example(recipe: Recipe, window: Shape, device: torch.device) -> Tensor:
 def _progress(learner: Learner, options: FineTuneOptions, limit_s: float | None) -> float:
     done = learner.step / options.steps
     return done if limit_s is None else max(done, learner.seconds / max(limit_s, 1e-3))
+
+
+def _is_late(learner: Learner, limit_s: float | None) -> bool:
+    """Say whether the time would be over before another step and a check were done."""
+    if limit_s is None:
+        return False
+    check_s = _STEPS_OF_A_CHECK * learner.step_s if learner.check_s is None else learner.check_s
+    return learner.seconds + learner.step_s + check_s > limit_s
 
 
 def _ending(

@@ -20,9 +20,10 @@ from napari_hybridseg.finetune.ledger import fingerprint
 from napari_hybridseg.finetune.loading import LearnCase, load_all
 from napari_hybridseg.finetune.numbering import Numbering
 from napari_hybridseg.finetune.options import FineTuneOptions
+from napari_hybridseg.finetune.same_scan import Learnt
 from napari_hybridseg.finetune.sampler import Shape
 from napari_hybridseg.finetune.scoring import ToScore
-from napari_hybridseg.finetune.sources import Source, evenly, open_source
+from napari_hybridseg.finetune.sources import Source, open_source
 from napari_hybridseg.model_card import ModelCard
 from napari_hybridseg.networks import get_architecture
 from napari_hybridseg.networks.registry import Constraints
@@ -82,9 +83,8 @@ def prepare_job(
     start, start_sha256 = _start(parent, options)
     source = open_source(source_path)
     rehearsal = open_source(options.rehearse) if options.rehearse is not None else None
-    learnt = {case.sha256 for case in source.cases}
-    pool = [case for case in rehearsal.cases if case.sha256 not in learnt] if rehearsal else []
-    shown = evenly(pool, options.rehearsal_cases)
+    pool = rehearsal.cases if rehearsal else ()
+    shown = Learnt(source.cases).others(pool, options.rehearsal_cases)
     guard_name, watched = guard_cases(options, parent.card, shown, rehearsal, source.cases)
     numbering = Numbering.of(parent.card.labels, source.cases, (*shown, *watched))
     card = child_card(parent.card, numbering.merged.scheme, options.name)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_hybridseg.corrections import CorrectionError, CorrectionSet
+from napari_hybridseg.corrections.exchanging import read_pairs
 from napari_hybridseg.corrections.manifest import SET_MANIFEST
 from napari_hybridseg.finetune.errors import FineTuneError
 from napari_hybridseg.labels import LabelScheme, Organ
-from napari_hybridseg.training.dataset import Case, read_dataset
+from napari_hybridseg.training.dataset import Case, DatasetError, read_dataset
 from napari_hybridseg.volume import LabelMap, Volume, load_label_map, load_volume
 
 _DESCRIPTION = "dataset.json"
@@ -37,6 +38,10 @@ class TrainingCase:
         What the numbers in ``label`` mean.
     sha256 : str
         Hash of the case's files, or of the manifest that holds their hashes.
+    scan_sha256 : str
+        Which scan it is, where that is known: see `volume_sha256`.
+    image_sha256 : str
+        Hash of the image's file, where it is known.
     """
 
     name: str
@@ -45,6 +50,8 @@ class TrainingCase:
     edited: Path | None
     scheme: LabelScheme
     sha256: str
+    scan_sha256: str = ""
+    image_sha256: str = ""
 
     def read(self) -> tuple[Volume, LabelMap]:
         """Read the image and its labels.
@@ -99,8 +106,8 @@ class Source:
 def open_source(path: Path) -> Source:
     """Open a correction set, a ``dataset.json`` (or its folder), or a folder of labelled volumes.
 
-    In the last, ``NAME_reference.ext`` holds the labels of ``NAME.ext`` and ``labels.json`` their
-    names.
+    A ``dataset.json`` is a Decathlon's, or nnU-Net's with one channel. In the last,
+    ``NAME_reference.ext`` holds the labels of ``NAME.ext`` and ``labels.json`` their names.
 
     Raises
     ------
@@ -151,13 +158,26 @@ def _correction_set(folder: Path) -> Source:
             lost.append(f"{listed.name} is left out: {error}")
             continue
         cases.append(
-            TrainingCase(case.name, case.image, case.label, case.edited, case.scheme, case.sha256)
+            TrainingCase(
+                name=case.name,
+                image=case.image,
+                label=case.label,
+                edited=case.edited,
+                scheme=case.scheme,
+                sha256=case.sha256,
+                scan_sha256=case.manifest.volume_sha256,
+            )
         )
     return Source("corrections", tuple(cases), lost=tuple(lost))
 
 
 def _dataset(path: Path) -> Source:
-    dataset = read_dataset(path)
+    try:
+        dataset = read_dataset(path)
+    except DatasetError:
+        if (path.parent / "imagesTr").is_dir() and (path.parent / "labelsTr").is_dir():
+            return _nnunet(path)
+        raise
     return Source(
         name=dataset.name,
         cases=_hashed(dataset.train, dataset.scheme),
@@ -165,6 +185,18 @@ def _dataset(path: Path) -> Source:
         licence=dataset.licence,
         attribution=dataset.attribution,
     )
+
+
+def _nnunet(path: Path) -> Source:
+    found = read_pairs(path)
+    several = [pair for pair in found.pairs if len(pair.images) > 1]
+    if several:
+        raise FineTuneError(
+            f"{path} describes images with a file for each channel, e.g. {several[0].images[0]}; "
+            "make a correction set of it first: hybridseg corrections import."
+        )
+    cases = [Case(pair.images[0], pair.label) for pair in found.pairs]
+    return Source(path.parent.name, _hashed(cases, found.scheme))
 
 
 def _pairs(folder: Path) -> Source:
@@ -183,12 +215,21 @@ def _pairs(folder: Path) -> Source:
 def _hashed(cases: Sequence[Case], scheme: LabelScheme) -> tuple[TrainingCase, ...]:
     result = []
     for case in cases:
-        digest = hashlib.sha256()
+        hashes = []
         for file in (case.image, case.label):
             try:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+                hashes.append(hashlib.sha256(file.read_bytes()))
             except OSError as error:
                 raise FineTuneError(f"{file} cannot be read: {error.strerror}.") from error
-        name = case.image.name.partition(".")[0]
-        result.append(TrainingCase(name, case.image, case.label, None, scheme, digest.hexdigest()))
+        result.append(
+            TrainingCase(
+                name=case.image.name.partition(".")[0],
+                image=case.image,
+                label=case.label,
+                edited=None,
+                scheme=scheme,
+                sha256=hashlib.sha256(b"".join(each.digest() for each in hashes)).hexdigest(),
+                image_sha256=hashes[0].hexdigest(),
+            )
+        )
     return tuple(result)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_hybridseg.corrections.recovery import autosave_folder
+from napari_hybridseg.widgets.correct_ahead import LookAhead
 from napari_hybridseg.widgets.correct_assist import CorrectAssist
 from napari_hybridseg.widgets.correct_background import Background
 from napari_hybridseg.widgets.correct_controller import CorrectController
@@ -16,6 +17,7 @@ from napari_hybridseg.widgets.correct_recovery import CorrectRecovery
 from napari_hybridseg.widgets.correct_section import CorrectSection
 from napari_hybridseg.widgets.correct_state import CorrectState
 from napari_hybridseg.widgets.correct_stroke_box import REPAIR_LETTER, TEACH_LETTER
+from napari_hybridseg.widgets.correct_tool_box import RANGE_LETTER
 from napari_hybridseg.widgets.correct_tools import TOOLS
 from napari_hybridseg.widgets.correct_voice import Voice
 from napari_hybridseg.widgets.desk import JobDesk
@@ -85,6 +87,7 @@ class CorrectPart:
             journals.parent / "taught",
             choose_start,
         )
+        self._ahead = LookAhead(self.state, self.controller, desk)
         self.recovery = CorrectRecovery(
             viewer, self.state, self.controller, voice, book, self._background, journals
         )
@@ -92,6 +95,7 @@ class CorrectPart:
         letters: dict[str, Callable[[], None]] = {
             tool.letter: partial(self.controller.editing.use_tool, tool.key) for tool in TOOLS
         }
+        letters[RANGE_LETTER] = self.section.tools.range_box.click
         letters |= {REPAIR_LETTER: self.assist.repair, TEACH_LETTER: self.assist.teach_here}
         self._keys = CorrectKeys(viewer, letters)
         self.section.set_chosen.connect(choose_set)
@@ -101,6 +105,7 @@ class CorrectPart:
     def close(self) -> None:
         """Save what is painted and follow the viewer no longer."""
         self._keys.close()
+        self._ahead.close()
         self.controller.close()
 
     def _connect(self) -> None:
@@ -122,6 +127,7 @@ class CorrectPart:
         strokes.statement_chosen.connect(assist.say)
         strokes.repair_wanted.connect(assist.repair)
         strokes.teach_wanted.connect(assist.teach_here)
+        strokes.choices_chosen.connect(editing.choose_tool)
         strokes.clear_wanted.connect(assist.clear)
         strokes.keep_wanted.connect(assist.keep_taught)
         strokes.drop_wanted.connect(assist.drop_taught)

@@ -64,7 +64,8 @@ class CorrectSection(QWidget):
         self.line = Line("plain")
         self.organ = ChoiceBox("none")
         self.new_organ_button = QPushButton("New organ…")
-        self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
+        self.undo_button = QPushButton("Undo (Ctrl+Z)")
+        self.redo_button = QPushButton("Redo (Ctrl+Shift+Z)")
         self.tools = CorrectToolBox()
         self.strokes = CorrectStrokeBox(face, state)
         self.next = CorrectNextBox(face, state, settings)
@@ -92,8 +93,8 @@ class CorrectSection(QWidget):
         for widget, help_text in (
             (self.organ, "What the brush paints, and what tools work on."),
             (self.new_organ_button, "Add an organ that the checkpoint does not know."),
-            (self.undo_button, "Take the last step back (Ctrl+Z)."),
-            (self.redo_button, "Do it again (Ctrl+Shift+Z)."),
+            (self.undo_button, "Take the last step back."),
+            (self.redo_button, "Do it again."),
         ):
             widget.setEnabled(not idle)
             widget.setToolTip(idle or help_text)
@@ -198,11 +199,15 @@ class CorrectSection(QWidget):
             button.setProperty("hybridseg", "primary")
         painting = QHBoxLayout()
         painting.addWidget(self.organ, 1)
-        for button in (self.new_organ_button, self.undo_button, self.redo_button):
-            painting.addWidget(button)
+        painting.addWidget(self.new_organ_button)
+        steps = QHBoxLayout()
+        for button in (self.undo_button, self.redo_button):
+            steps.addWidget(button)
+        steps.addStretch(1)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Organ", painting)
+        form.addRow("Steps", steps)
         for fold, box in (
             (self.tools_fold, self.tools),
             (self.strokes_fold, self.strokes),

@@ -13,6 +13,7 @@ from napari_hybridseg.widgets.correct_state import (
     why_not_edit,
     why_not_teach_here,
 )
+from napari_hybridseg.widgets.correct_tool_box import SCOPES
 from napari_hybridseg.widgets.inputs import ChoiceBox, Line
 from napari_hybridseg.widgets.state import Choice, FaceState
 
@@ -24,6 +25,7 @@ class CorrectStrokeBox(QWidget):
     """Statement, strokes and what the engine does with them."""
 
     statement_chosen = Signal(int)
+    choices_chosen = Signal(object)
     repair_wanted = Signal()
     teach_wanted = Signal()
     clear_wanted = Signal()
@@ -36,6 +38,7 @@ class CorrectStrokeBox(QWidget):
         self._state = state
         self.statement = ChoiceBox("choose what a stroke says")
         self.draw_button = QPushButton("Draw")
+        self.scope = ChoiceBox()
         self.repair_button = QPushButton(f"Repair ({REPAIR_LETTER})")
         self.teach_button = QPushButton(f"Teach here ({TEACH_LETTER})")
         self.clear_button = QPushButton("Clear strokes")
@@ -55,6 +58,7 @@ class CorrectStrokeBox(QWidget):
         )
         for row, said in enumerate(state.statements):
             self.statement.setItemIcon(row, _swatch(said.colour))
+        self.scope.show_choices(SCOPES, "slice" if state.choices.in_slice else "volume")
         idle = why_not_edit(state)
         _enable(self.draw_button, idle, "Paint strokes that say so, in any view.")
         self.statement.setEnabled(not idle)
@@ -89,11 +93,16 @@ class CorrectStrokeBox(QWidget):
         self.draw_button.clicked.connect(
             lambda: self.statement_chosen.emit(int(self.statement.key))
         )
+        self.scope.chosen.connect(self._choose_scope)
         self.repair_button.clicked.connect(self.repair_wanted)
         self.teach_button.clicked.connect(self.teach_wanted)
         self.clear_button.clicked.connect(self.clear_wanted)
         self.keep_button.clicked.connect(self.keep_wanted)
         self.drop_button.clicked.connect(self.drop_wanted)
+
+    def _choose_scope(self, key: str) -> None:
+        update = {"in_slice": key == "slice"}
+        self.choices_chosen.emit(self._state.choices.model_copy(update=update))
 
     def _lay_out(self) -> None:
         self.keep_button.setToolTip(
@@ -106,6 +115,10 @@ class CorrectStrokeBox(QWidget):
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("A stroke says", says)
+        form.addRow("It changes", self.scope)
+        self.scope.setToolTip(
+            "Whether a repair goes beyond the slice that is shown; as with the tools."
+        )
         asks, taught = QHBoxLayout(), QHBoxLayout()
         for button in (self.repair_button, self.teach_button, self.clear_button):
             asks.addWidget(button)

@@ -22,7 +22,8 @@ from napari_hybridseg.widgets.correct_tools import TOOLS, ToolChoices
 from napari_hybridseg.widgets.inputs import ChoiceBox, NumberBox
 from napari_hybridseg.widgets.state import Choice
 
-_SCOPES = (Choice("volume", "the whole volume (3D)"), Choice("slice", "the slice that is shown"))
+SCOPES = (Choice("volume", "the whole volume (3D)"), Choice("slice", "the slice that is shown"))
+RANGE_LETTER = "Y"
 _COLUMNS = 2
 _WIDEST = 1e6
 
@@ -39,11 +40,11 @@ class CorrectToolBox(QWidget):
         self._choices = ToolChoices()
         self.buttons = {tool.key: QPushButton(f"{tool.title} ({tool.letter})") for tool in TOOLS}
         self.scope = ChoiceBox()
-        self.scope.show_choices(_SCOPES, "volume")
+        self.scope.show_choices(SCOPES, "volume")
         self.width_box = _number(0.1, 100, " mm", "Bumps narrower than about this go.")
         self.island_box = _number(0.01, 10000, " mL", "Parts smaller than this go.")
         self.into = ChoiceBox("choose an organ")
-        self.range_box = QCheckBox("Paint only where the image has values")
+        self.range_box = QCheckBox(f"Paint only where the image has values ({RANGE_LETTER})")
         self.range_box.setToolTip(
             "Strokes only take on voxels whose value lies in the range; one undo takes all back."
         )

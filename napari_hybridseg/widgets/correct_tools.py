@@ -73,7 +73,6 @@ class Tool:
     run: Callable[[Place, ToolChoices], Change]
     asks: tuple[str, ...] = ()
     clicks: bool = False
-    is_flat_too: bool = True
 
 
 def _scope(place: Place, choices: ToolChoices) -> object:
@@ -91,7 +90,8 @@ def _fill_holes(place: Place, choices: ToolChoices) -> Change:
 def _interpolate(place: Place, choices: ToolChoices) -> Change:
     from napari_hybridseg.corrections.tools import interpolate_slices
 
-    return interpolate_slices(place.labels, place.organ, place.spacing, place.axis)
+    only = place.index if choices.in_slice else None
+    return interpolate_slices(place.labels, place.organ, place.spacing, place.axis, only=only)
 
 
 def _keep_largest(place: Place, choices: ToolChoices) -> Change:
@@ -135,9 +135,9 @@ TOOLS: tuple[Tool, ...] = (
         "interpolate",
         "Interpolate slices",
         "I",
-        "Fill the organ in between the slices of this view in which it is painted.",
+        "Fill the organ in between the slices of this view in which it is painted; of these, the "
+        "slice that is shown alone, where tools work on that.",
         _interpolate,
-        is_flat_too=False,
     ),
     Tool(
         "keep-largest",

@@ -104,6 +104,8 @@ class JobRunner(QObject):
             if gives_way or self._waiting is not None or not self._worker.gives_way:
                 raise HybridSegError("Another job is running; wait for it or cancel it.")
             self._waiting = job
+            if not self._worker.job.helps(job):
+                self._worker.quit()
             return
         if self._engine is None:
             self._engine = self._make_engine(self._hear)

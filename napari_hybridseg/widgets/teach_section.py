@@ -23,6 +23,10 @@ _STRATEGIES = (
     Choice("full", "everything"),
 )
 _UNLIMITED = "no limit"
+_FOLDERS = (
+    "a correction set, a folder with a dataset.json, or one with NAME, NAME_reference and "
+    "labels.json."
+)
 
 
 class TeachSection(QWidget):
@@ -56,6 +60,7 @@ class TeachSection(QWidget):
         self.minutes.setToolTip("Scoring before and after is within this time.")
         self.more = Fold("Old cases")
         self.rehearse_button, self.guard_button = QPushButton("Choose…"), QPushButton("Choose…")
+        self.rehearse_clear, self.guard_clear = QPushButton("Clear"), QPushButton("Clear")
         self.rehearse_line, self.guard_line = Line("plain"), Line("plain")
         self.start_line, self.start_button = Line("plain"), QPushButton("Choose…")
         self.start_clear = QPushButton("Clear")
@@ -108,6 +113,8 @@ class TeachSection(QWidget):
         self.start_line.show_text(start.name if start else "the checkpoint alone")
         self.start_line.setToolTip(str(start or ""))
         self.start_clear.setVisible(start is not None)
+        self.rehearse_clear.setVisible(options.rehearse is not None)
+        self.guard_clear.setVisible(options.guard is not None)
         self.rehearse_line.show_text(str(options.rehearse) if options.rehearse else "none")
         self.guard_line.show_text(
             str(options.guard)
@@ -158,6 +165,8 @@ class TeachSection(QWidget):
         self.minutes.valueChanged.connect(lambda value: self._change(minutes=value or None))
         self.rehearse_button.clicked.connect(lambda: self._ask_for_cases("rehearse"))
         self.guard_button.clicked.connect(lambda: self._ask_for_cases("guard"))
+        self.rehearse_clear.clicked.connect(lambda: self._change(rehearse=None))
+        self.guard_clear.clicked.connect(lambda: self._change(guard=None))
         self.start_button.clicked.connect(self._ask_for_start)
         self.start_clear.clicked.connect(lambda: self.start_chosen.emit(None))
         self.pause_button.clicked.connect(self.pause_wanted)
@@ -180,14 +189,12 @@ class TeachSection(QWidget):
             self.set_chosen.emit(Path(chosen))
 
     def _ask_for_cases(self, field: str) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(
-            self, "Old labelled cases", self._settings.folder(field), "Datasets (*.json)"
+        chosen = QFileDialog.getExistingDirectory(
+            self, "A folder of labelled cases", self._settings.folder(field)
         )
         if chosen:
-            path = Path(chosen)
-            self._settings.set_folder(field, path.parent)
-            is_set = path.name == "corrections.json"
-            self._change(**{field: path.parent if is_set else path})
+            self._settings.set_folder(field, Path(chosen))
+            self._change(**{field: Path(chosen)})
 
     def _ask_for_start(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(
@@ -212,13 +219,21 @@ class TeachSection(QWidget):
         self.start_clear.setToolTip("Begin with the checkpoint alone.")
         old = QFormLayout()
         old.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        old.addRow("Rehearse", _beside(self.rehearse_line, self.rehearse_button))
-        old.addRow("Guard set", _beside(self.guard_line, self.guard_button))
-        self.rehearse_button.setToolTip("Old cases that are shown in between, against forgetting.")
+        rehearse = _beside(self.rehearse_line, self.rehearse_button)
+        rehearse.addWidget(self.rehearse_clear)
+        guard = _beside(self.guard_line, self.guard_button)
+        guard.addWidget(self.guard_clear)
+        old.addRow("Rehearse", rehearse)
+        old.addRow("Guard set", guard)
+        self.rehearse_button.setToolTip(
+            f"Old cases that are shown in between, against forgetting: {_FOLDERS}"
+        )
+        self.rehearse_clear.setToolTip("Rehearse nothing.")
+        self.guard_clear.setToolTip("Take held-out old cases, or the parent's own sample.")
         self.strategy.setToolTip("What of the network may change.")
         self.pause_button.setToolTip("Let the fine-tune wait, or go on.")
         self.finish_button.setToolTip("End now; the best weights so far are scored and kept.")
-        self.guard_button.setToolTip("Labelled cases that must not get worse.")
+        self.guard_button.setToolTip(f"Labelled cases that must not get worse: {_FOLDERS}")
         self.more.body.addLayout(old)
         bottom, after = QHBoxLayout(), QHBoxLayout()
         bottom.addStretch(1)

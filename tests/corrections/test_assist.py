@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from napari_hybridseg.corrections import CorrectionError
 from napari_hybridseg.corrections.assist.delta import apply_delta, save_delta
 from napari_hybridseg.corrections.assist.options import RankOptions, RepairOptions, TeachOptions
-from napari_hybridseg.corrections.assist.ranking import rank, scans_in
+from napari_hybridseg.corrections.assist.ranking import _Look, _ordered, rank, scans_in
 from napari_hybridseg.corrections.assist.region import (
     RegionPredictor,
     last_of,
@@ -245,7 +245,7 @@ def test_ranking_takes_unlike_scans_in_turn(tmp_path: Path) -> None:
         array = volume.array[0] ** 3 if gain > 1 else volume.array[0]
         write_image(folder / f"{name}.nrrd", array, volume.geometry)
     (folder / "broken.nrrd").write_text("NRRD0004")
-    options = RankOptions(device="cpu", threads=1, diversity=1.0)
+    options = RankOptions(device="cpu", threads=1)
     ranking = value(rank(scans_in(folder), checkpoint, options))
     names = [scan.path.stem for scan in ranking.scans]
     assert sorted(names) == ["a1", "a2", "b"]
@@ -261,3 +261,26 @@ def test_ranking_takes_unlike_scans_in_turn(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(CorrectionError, match="no image file"):
         scans_in(tmp_path / "none")
+
+
+def test_scans_that_are_a_little_alike_stay_where_doubt_puts_them() -> None:
+    """Three scans of another scanner, one of them nearly twice, among seven that are known."""
+    random = np.random.default_rng(0)
+    features = random.normal(size=(10, 9))
+    features[:3, :2] += 2.5  # what the other scanner has in common
+    doubts = [0.30, 0.32, 0.34, *np.linspace(0.22, 0.26, 7)]
+    looks = [
+        (Path(f"{number}.nrrd"), _Look(doubt, 0.0, row))
+        for number, (doubt, row) in enumerate(zip(doubts, features, strict=True))
+    ]
+    looks.append((Path("copy.nrrd"), _Look(0.339, 0.0, features[2] + 0.01)))
+    found = list(_ordered(looks, RankOptions().diversity))
+    names = [scan.path.stem for scan in found]
+    assert names[:3] == ["2", "1", "0"]
+    assert names[-1] == "copy"
+    assert [scan.novelty for scan in found[:3]] == [1.0, 1.0, 1.0]
+    by_doubt = [scan.path.stem for scan in _ordered(looks, 0.0)]
+    assert by_doubt[:2] == ["2", "copy"]
+    twice = [*looks[:10], *((Path(f"{p.stem}-again.nrrd"), look) for p, look in looks[:10])]
+    last = [scan.path.stem for scan in _ordered(twice, RankOptions().diversity)][10:]
+    assert all(name.endswith("-again") for name in last)

@@ -177,6 +177,19 @@ def test_interpolation_may_replace_what_lies_between() -> None:
         interpolate_slices(labels, 1, (1, 1, 1), painted=[0, 77])
 
 
+def test_interpolation_may_fill_one_slice_alone() -> None:
+    labels = np.zeros((9, 12, 12), np.uint8)
+    labels[1, 3:9, 3:9] = labels[7, 3:9, 3:9] = 1
+    whole = applied(labels, interpolate_slices(labels, 1, (1, 1, 1)))
+    after = applied(labels, interpolate_slices(labels, 1, (1, 1, 1), only=4))
+    np.testing.assert_array_equal(after[4], whole[4])
+    assert after[4].any()
+    others = [0, 1, 2, 3, 5, 6, 7, 8]
+    np.testing.assert_array_equal(after[others], labels[others])
+    with pytest.raises(CorrectionError, match="does not lie between"):
+        interpolate_slices(labels, 1, (1, 1, 1), only=8)
+
+
 def test_splitting_by_part() -> None:
     labels = np.zeros((4, 4, 8), np.uint8)
     labels[1:3, 1:3, 1:3] = labels[1:3, 1:3, 5:7] = 1

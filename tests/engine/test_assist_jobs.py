@@ -14,8 +14,8 @@ from napari_hybridseg.corrections.assist.reports import Ranking, TeachReport
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.boxes import Change
 from napari_hybridseg.engine import EngineClient, JobFailed
-from napari_hybridseg.engine.jobs import RankJob, RepairJob, TeachJob
-from napari_hybridseg.events import Event, Result
+from napari_hybridseg.engine.jobs import RankJob, ReadyJob, Region, RepairJob, TeachJob
+from napari_hybridseg.events import Event, Progress, Result
 from napari_hybridseg.formats import write_image
 
 
@@ -65,3 +65,29 @@ def test_repair_teach_and_rank_in_the_worker(client: EngineClient, tmp_path: Pat
     outside = common | {"start": (8, 0, 0)}
     with pytest.raises(JobFailed, match="does not lie in the volume"):
         value(client.run(RepairJob(**outside, scheme=ORGANS)))
+
+
+def test_once_ready_a_repair_asks_the_network_for_nothing(
+    client: EngineClient, tmp_path: Path
+) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, seed=1)
+    volume = random_volume((9, 12, 10))
+    volume.array[0, 0, 0, 0] = np.nan  # which does not equal itself
+    strokes = Strokes.join([(np.array([[3, 4, 4], [3, 4, 5]]), 300, False)])
+    repair = RepairJob(
+        volume=volume, checkpoint=checkpoint.path, start=(1, 2, 3), scheme=ORGANS,
+        labels=np.zeros((5, 6, 7), np.uint16), strokes=strokes,
+    )  # fmt: skip
+
+    def asks(job: ReadyJob | RepairJob) -> bool:
+        events = list(client.run(job))
+        assert isinstance(events[-1], Result)
+        return any(isinstance(e, Progress) and e.stage == "Asking the network" for e in events)
+
+    ready = ReadyJob(volume=volume, checkpoint=checkpoint.path)
+    assert not asks(ready)
+    region = Region(start=(1, 2, 3), shape=(5, 6, 7))
+    assert asks(ready.model_copy(update={"region": region}))
+    assert not asks(repair)
+    other = random_volume((9, 12, 10), seed=3)
+    assert asks(repair.model_copy(update={"volume": other}))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from napari_hybridseg.finetune import learner as learner_module
 from napari_hybridseg.finetune.budget import Budget
 from napari_hybridseg.finetune.clock import BusyClock
 from napari_hybridseg.finetune.guard import verdict
+from napari_hybridseg.finetune.learner import _is_late
 from napari_hybridseg.finetune.loading import LearnCase
 from napari_hybridseg.finetune.monitor import Monitor
 from napari_hybridseg.finetune.numbering import Numbering
@@ -146,12 +149,22 @@ def test_waiting_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.left_s == pytest.approx(43)
 
 
+def test_a_training_leaves_time_for_its_last_check() -> None:
+    learner: Any = SimpleNamespace(seconds=10.0, step_s=2.0, check_s=None)
+    assert not _is_late(learner, None)
+    assert not _is_late(learner, 16.1)  # a step, and a check that is taken to last as two
+    assert _is_late(learner, 15.9)
+    learner.check_s = 5.0
+    assert not _is_late(learner, 17.1)
+    assert _is_late(learner, 16.9)
+
+
 def test_the_budget_is_divided_between_trainings_and_scoring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("napari_hybridseg.finetune.clock.time.monotonic", lambda: 20.0)
     budget = Budget(BusyClock(limit_s=121, _since=0.0), cases_s=12, guard_s=4)
-    assert budget.share_s(4) == pytest.approx((121 - 20 - 1.25 * 16 - 1) / 4)
+    assert budget.share_s(4) == pytest.approx((121 - 20 - 1.5 * 16 - 1) / 4)
     assert budget.folds(3) == 3
     assert Budget(BusyClock(limit_s=60, _since=0.0)).folds(3) == 0  # too little for each
     assert Budget(BusyClock(_since=0.0)).share_s(4) is None

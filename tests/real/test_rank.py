@@ -56,11 +56,11 @@ def write(path: Path, volume: Volume, image: np.ndarray) -> None:
     write_image(path, np.ascontiguousarray(image, dtype=np.float32), volume.geometry)
 
 
-def ranked(folder: Path, diversity: float) -> list[Ranked]:
+def ranked(folder: Path, **changes: float) -> list[Ranked]:
     checkpoint = load_checkpoint(
         shipped_checkpoints_folder() / "hippocampus-utnetv2-3d.safetensors"
     )
-    options = RankOptions(device="cpu", threads=1, diversity=diversity)
+    options = RankOptions(device="cpu", threads=1, **changes)
     *_, last = rank(scans_in(folder), checkpoint, options)
     assert isinstance(last, Result)
     assert last.value.failed == ()
@@ -73,9 +73,10 @@ def test_what_the_network_does_not_know_comes_first(scans: Path) -> None:
 
 
 def test_a_near_copy_is_not_asked_for_again(scans: Path) -> None:
-    found = ranked(scans, diversity=1)
+    found = ranked(scans)
     names = [scan.path.stem for scan in found]
-    assert names[0].startswith("poorer"), names
+    # all of the other scanner's come first, though they look a little alike
+    assert all(name.startswith("poorer") for name in names[:POORER]), names
     # the later one of the two teaches nothing new, though the network doubts it as much
     assert names[-1] in ("poorer-0", "poorer-0-again"), names
     assert found[-1].novelty < 0.05

@@ -19,6 +19,7 @@ from napari_hybridseg.engine.jobs import (
     EstimateJob,
     ExplainJob,
     Job,
+    ReadyJob,
     RepairJob,
     ScoreJob,
     SegmentJob,
@@ -53,6 +54,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
+        self.made_ready: list[ReadyJob] = []
         self.gate = threading.Event()
         self.gate.set()
         self.failure: Exception | None = None
@@ -76,6 +78,10 @@ class FakeEngine:
             yield Result(
                 estimate(job.volume, load_checkpoint(job.checkpoint).card, job.options, probe)
             )
+            return
+        if isinstance(job, ReadyJob):
+            self.made_ready.append(job)
+            yield Result(None)
             return
         self.jobs.append(job)
         yield Progress("Segmenting", 1, 4, eta_s=12.0)

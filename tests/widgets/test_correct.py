@@ -9,8 +9,12 @@ import pytest
 
 from napari_hybridseg.atomic import WriteError
 from napari_hybridseg.corrections import CorrectionSet
+from napari_hybridseg.corrections.assist.jobs import repair_region
+from napari_hybridseg.corrections.assist.reports import Ranked, Ranking, TeachReport
 from napari_hybridseg.corrections.verifying import verify_set
-from napari_hybridseg.engine.jobs import RepairJob
+from napari_hybridseg.engine.jobs import RankJob, RepairJob, TeachJob
+from napari_hybridseg.formats import write_image
+from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.volume import LabelMap
 from napari_hybridseg.widgets.correct_desk import OpenCorrection
 from napari_hybridseg.widgets.correct_layers import role_of
@@ -24,6 +28,7 @@ from .conftest import SCHEME
 from .test_panel import Panel
 
 LIVER, SPLEEN = 1, 2
+SHARED = ("volume", "start", "labels", "strokes")
 
 
 class Corrector(Panel):
@@ -272,6 +277,143 @@ def test_strokes_are_obeyed_and_kept(segmented, engine):
     assert np.array_equal(layer.data, before)
     section.strokes.clear_button.click()
     assert not strokes.data.any()
+
+
+def test_the_engine_gets_ready_while_the_user_draws(segmented, engine):
+    layer = segmented.begin()
+    segmented.wait_until(lambda: len(engine.made_ready) == 1)
+    first = engine.made_ready[0]
+    assert first.region is None
+    assert first.checkpoint == segmented.now.session.origin.checkpoint
+    said = segmented.correct.state.statements[0]
+    segmented.correct.section.strokes.statement_chosen.emit(said.value)
+    strokes = segmented.viewer.layers["scan · strokes"]
+    engine.gate.clear()
+    segmented.run_button.click()  # while the engine is at work, getting ready waits
+    place = tuple(map(int, np.argwhere(layer.data == 0)[0]))
+    strokes.data_setitem(tuple(np.array([place]).T), said.value)
+    segmented.wait_until(lambda: segmented.correct.state.correction.fresh_strokes == 1)
+    engine.gate.set()
+    segmented.wait_until(lambda: len(engine.made_ready) == 2)
+    region = engine.made_ready[1].region
+    segmented.wait_until(segmented.correct.section.strokes.repair_button.isEnabled)
+    segmented.correct.section.strokes.repair_button.click()
+    segmented.wait_until(lambda: any(isinstance(job, RepairJob) for job in engine.jobs))
+    job = next(job for job in engine.jobs if isinstance(job, RepairJob))
+    assert (region.start, region.shape) == (job.start, job.labels.shape)
+
+
+def test_a_repair_in_the_slice_is_chosen_beside_the_strokes(segmented, engine):
+    layer = segmented.begin()
+    section = segmented.correct.section
+    said = segmented.correct.state.statements[0]
+    section.strokes.statement_chosen.emit(said.value)
+    section.strokes.scope.chosen.emit("slice")
+    assert segmented.correct.state.choices.in_slice
+    assert section.tools.scope.key == "slice"
+    strokes = segmented.viewer.layers["scan · strokes"]
+    place = tuple(map(int, np.argwhere(layer.data == 0)[0]))
+    strokes.data_setitem(tuple(np.array([place]).T), said.value)
+    segmented.wait_until(section.strokes.repair_button.isEnabled)
+    section.strokes.repair_button.click()
+    segmented.wait_until(lambda: any(isinstance(job, RepairJob) for job in engine.jobs))
+    job = next(job for job in engine.jobs if isinstance(job, RepairJob))
+    assert job.options.axis == 0
+    assert job.labels.shape[0] == 1
+    section.strokes.scope.chosen.emit("volume")
+    assert not segmented.correct.state.choices.in_slice
+
+
+def test_interpolation_fills_the_shown_slice_alone(segmented):
+    layer = segmented.begin()
+    segmented.paint([(z, y, x) for z in (0, 3) for y in range(1, 4) for x in range(1, 4)], SPLEEN)
+    before = np.array(layer.data)
+    layer.selected_label = SPLEEN
+    segmented.correct.section.tools.scope.chosen.emit("slice")
+    segmented.viewer.dims.set_point(0, layer.data_to_world((1, 0, 0))[0])
+    segmented.correct.section.tools.buttons["interpolate"].click()
+    segmented.wait_until(lambda: not np.array_equal(layer.data, before))
+    changed = np.flatnonzero((layer.data != before).any(axis=(1, 2)))
+    assert changed.tolist() == [1]
+    layer.undo()
+    assert np.array_equal(layer.data, before)
+
+
+def test_every_shortcut_is_on_its_button(segmented):
+    segmented.begin()
+    section = segmented.correct.section
+    keys = {str(key): act for key, act in segmented.viewer.keymap.items()}
+    shown = {
+        button.text().rpartition("(")[2].rstrip(")"): button
+        for button in (
+            *section.tools.buttons.values(),
+            section.tools.range_box,
+            section.strokes.repair_button,
+            section.strokes.teach_button,
+        )
+    }
+    assert set(shown) <= set(keys)
+    assert not segmented.correct.state.brush.is_on
+    keys["Y"](segmented.viewer)
+    assert segmented.correct.state.brush.is_on
+    assert segmented.working.mode == "paint"
+
+
+def test_a_folder_is_ranked_and_a_double_click_opens_a_scan(segmented, engine, tmp_path):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    grid = Geometry((4, 5, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    for name in ("plain", "odd"):
+        write_image(scans / f"{name}.nrrd", np.zeros(grid.shape, np.float32), grid)
+    engine.answers[RankJob] = lambda job: Ranking(
+        (
+            Ranked(job.folder / "odd.nrrd", 0.4, 0.3, 0.1, 1.0),
+            Ranked(job.folder / "plain.nrrd", 0.2, 0.2, 0.0, 0.7),
+        ),
+        ("broken.nrrd cannot be read.",),
+    )
+    section = segmented.correct.section
+    section.next.folder_chosen.emit(scans)
+    shown = section.next.list
+    segmented.wait_until(lambda: shown.topLevelItemCount() == 2)
+    rows = [[shown.topLevelItem(n).text(c) for c in range(3)] for n in range(2)]
+    assert rows == [["odd.nrrd", "0.400", "1.00"], ["plain.nrrd", "0.200", "0.70"]]
+    assert "broken.nrrd cannot be read." in segmented.widget.desk.log.text
+    shown.itemDoubleClicked.emit(shown.topLevelItem(0), 0)
+    assert "odd" in segmented.viewer.layers
+
+
+def test_teach_here_is_one_undo_step_and_is_kept_or_dropped(segmented, engine):
+    layer = segmented.begin()
+    before = np.array(layer.data)
+    section = segmented.correct.section
+    said = segmented.correct.state.statements[0]
+    place = tuple(map(int, np.argwhere(layer.data == 0)[0]))
+
+    def taught(job: TeachJob) -> TeachReport:
+        job.delta.write_bytes(b"taught")
+        change = RepairJob(**{name: getattr(job, name) for name in SHARED}, scheme=SCHEME)
+        *_, last = repair_region(change, None)
+        return TeachReport(last.value, job.delta, (0.9, 0.4))
+
+    engine.answers[TeachJob] = taught
+    section.strokes.statement_chosen.emit(said.value)
+    strokes = segmented.viewer.layers["scan · strokes"]
+    strokes.data_setitem(tuple(np.array([place]).T), said.value)
+    for is_kept in (False, True):
+        segmented.wait_until(section.strokes.teach_button.isEnabled)
+        section.strokes.teach_button.click()
+        segmented.wait_until(lambda: segmented.correct.state.taught is not None)
+        assert layer.data[place] == said.organ
+        delta = segmented.correct.state.taught
+        button = section.strokes.keep_button if is_kept else section.strokes.drop_button
+        assert not button.isHidden()
+        button.click()
+        assert delta.exists() == is_kept
+        assert button.isHidden()
+        section.undo_button.click()
+        assert np.array_equal(layer.data, before)
+    assert segmented.widget.teach.state.options.start_from == delta
 
 
 def test_two_volumes_have_a_correction_each(segmented, make_volume):

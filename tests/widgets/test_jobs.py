@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from napari_hybridseg.engine.jobs import DevicesJob, SegmentJob
+from napari_hybridseg.engine.jobs import (
+    DevicesJob,
+    Job,
+    ReadyJob,
+    RepairJob,
+    SegmentJob,
+    TeachJob,
+)
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.widgets.jobs import JobRunner
 
@@ -35,3 +42,40 @@ def test_a_job_waits_for_the_look_at_devices_and_a_second_one_is_refused(
     qtbot.waitUntil(lambda: len(done) == 2)
     assert done[1] is first
     assert engine.jobs == [first]
+
+
+class Unhelpful(SegmentJob):
+    """Something on the side that helps nobody, and waits at the fake engine's gate."""
+
+    def helps(self, other: Job) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("kind", [SegmentJob, Unhelpful])
+def test_a_job_on_the_side_is_cancelled_where_it_does_not_help(
+    runner, engine, make_volume, qtbot, kind
+):
+    aside = kind(volume=make_volume(), checkpoint=Path("x"))
+    wanted = SegmentJob(volume=make_volume(), checkpoint=Path("y"))
+    done: list[Job] = []
+    cancelled: list[Job] = []
+    runner.succeeded.connect(lambda job, value: done.append(job))
+    runner.cancelled.connect(cancelled.append)
+    engine.gate.clear()
+    runner.start(aside, gives_way=True)
+    qtbot.waitUntil(lambda: engine.jobs == [aside])
+    runner.start(wanted)
+    if kind is Unhelpful:
+        qtbot.waitUntil(lambda: engine.jobs == [aside, wanted])
+        assert cancelled == [aside]
+    engine.gate.set()
+    qtbot.waitUntil(lambda: done[-1:] == [wanted])
+    assert done == ([wanted] if kind is Unhelpful else [aside, wanted])
+
+
+def test_getting_ready_helps_repairs_and_teaching_alone(make_volume):
+    volume = make_volume()
+    ready = ReadyJob(volume=volume)
+    assert ready.helps(RepairJob.model_construct())
+    assert ready.helps(TeachJob.model_construct())
+    assert not ready.helps(SegmentJob(volume=volume, checkpoint=Path("x")))

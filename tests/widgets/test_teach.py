@@ -200,3 +200,23 @@ def test_a_cancelled_fine_tune_leaves_nothing(panel, engine):
     panel.wait_for(Phase.IDLE)
     assert panel.widget.teach.state.report is None
     assert not section.table.isVisibleTo(section)
+
+
+def test_old_cases_and_guard_set_are_folders_and_can_be_taken_back(panel, tmp_path, monkeypatch):
+    section = panel.widget.teach.section
+    state = panel.widget.teach.state
+    monkeypatch.setattr(
+        "napari_hybridseg.widgets.teach_section.QFileDialog.getExistingDirectory",
+        lambda *_: str(tmp_path),
+    )
+    for button, clear, field in (
+        (section.rehearse_button, section.rehearse_clear, "rehearse"),
+        (section.guard_button, section.guard_clear, "guard"),
+    ):
+        assert not clear.isVisibleTo(section.more.body.parentWidget())
+        button.click()
+        assert getattr(state.options, field) == tmp_path
+        assert not clear.isHidden()
+        clear.click()
+        assert getattr(state.options, field) is None
+        assert clear.isHidden()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from napari_hybridseg.atomic import refuse_unwritable
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections.assist.delta import save_delta
@@ -44,6 +46,39 @@ class TeachRegion(Protocol):
     delta: Path | None
 
 
+class BoxOfVolume(Protocol):
+    """Where the network is asked; the engine's ``Region`` is one."""
+
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+
+def get_ready(
+    volume: Volume, predictor: RegionPredictor | None, region: BoxOfVolume | None
+) -> Iterator[Event]:
+    """Do what the first repair would wait for; the last event is a ``Result`` of None.
+
+    Raises
+    ------
+    CorrectionError
+        If the region does not lie in the volume.
+    """
+    _load_what_repairs_use()
+    if predictor is not None and region is not None:
+        yield from predictor.kept_probabilities(_box(region.start, region.shape, volume))
+    yield Result(None)
+
+
+def _load_what_repairs_use() -> None:
+    """Repair a few voxels: numba compiles once in an installation, and loads in each process."""
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[0] = 1
+    strokes = Strokes.join([(np.array([[2, 2, 2]]), 1, False)])
+    scheme = LabelScheme.from_names({1: "organ"})
+    image = labels.astype(np.float32)
+    repair(labels, image, strokes, (1.0, 1.0, 1.0), scheme, start=(0, 0, 0))
+
+
 def repair_region(job: RepairRegion, predictor: RegionPredictor | None) -> Iterator[Event]:
     """Repair a region; the last event is ``Result`` with a :class:`Change`.
 
@@ -52,7 +87,7 @@ def repair_region(job: RepairRegion, predictor: RegionPredictor | None) -> Itera
     CorrectionError
         If the region does not lie in the volume, or as `repair`.
     """
-    box = _box(job.start, job.labels, job.volume)
+    box = _box(job.start, job.labels.shape, job.volume)
     found = None if predictor is None else (yield from predictor.kept_probabilities(box))
     yield Progress("Repairing", 0, 1)
     yield Result(
@@ -85,15 +120,15 @@ def teach_region(
     """
     if job.delta is not None:
         refuse_unwritable(job.delta, overwrite=False)
-    box = _box(job.start, job.labels, job.volume)
+    box = _box(job.start, job.labels.shape, job.volume)
     taught = yield from teach(predictor, job.labels, job.strokes, box, options)
     if job.delta is not None:
         save_delta(job.delta, taught.delta, checkpoint.sha256)
     yield Result(TeachReport(taught.change, job.delta, taught.loss))
 
 
-def _box(start: tuple[int, int, int], labels: Labels, volume: Volume) -> Box:
-    z, y, x = (slice(s, s + n) for s, n in zip(start, labels.shape, strict=True))
+def _box(start: tuple[int, int, int], shape: tuple[int, ...], volume: Volume) -> Box:
+    z, y, x = (slice(s, s + n) for s, n in zip(start, shape, strict=True))
     fits = all(
         0 <= part.start < part.stop <= length
         for part, length in zip((z, y, x), volume.geometry.shape, strict=True)

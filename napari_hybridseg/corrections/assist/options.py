@@ -120,11 +120,12 @@ class RankOptions(BaseModel):
         description="At most so many windows, spread evenly, are looked at.",
     )
     diversity: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0,
         le=4,
         title="Diversity",
-        description="How much it counts to be unlike the scans before; 0 orders by doubt alone.",
+        description="How much it counts against a scan to be nearly a copy of one before; 0 orders "
+        "by doubt alone.",
     )
     tta: bool = Field(
         default=True,

@@ -3,7 +3,10 @@
 A scan's benefit is how unsure the network is about its organs: the entropy of its probabilities
 and, where the checkpoint allows mirrored copies, how much their answers differ, both in relation to
 the organs' size. Scans that look alike to the network teach the same, so they are taken in turn by
-benefit times the distance to those already taken (greedy k-centre; Sener and Savarese, ICLR 2018).
+benefit times novelty, the distance to those already taken (greedy k-centre; Sener and Savarese,
+ICLR 2018). Half the distance that is usual between neighbours counts as wholly new: what a scanner
+has changed in several scans makes them a little alike, and all of them are still wanted first; only
+what is nearly a copy is put off.
 """
 
 from __future__ import annotations
@@ -140,10 +143,10 @@ def _ordered(looks: list[tuple[Path, _Look]], diversity: float) -> Iterator[Rank
     features = np.array([look.features for _, look in looks])
     spread = features.std(axis=0)
     features = features / np.where(spread > _SMALLEST, spread, 1.0)
+    away = np.linalg.norm(features[:, None] - features[None], axis=-1)
+    far = _far_enough(away)
     benefit = np.array([look.entropy + look.disagreement for _, look in looks])
     novelty = np.ones(len(looks))
-    widest = np.linalg.norm(features - features.mean(axis=0), axis=1).max() * 2
-    scale = max(float(widest), _SMALLEST)
     left = list(range(len(looks)))
     while left:
         best = max(left, key=lambda n: (benefit[n] * novelty[n] ** diversity, -n))
@@ -152,5 +155,18 @@ def _ordered(looks: list[tuple[Path, _Look]], diversity: float) -> Iterator[Rank
         yield Ranked(
             path, float(benefit[best]), look.entropy, look.disagreement, float(novelty[best])
         )
-        away = np.linalg.norm(features - features[best], axis=1) / scale
-        novelty = np.minimum(novelty, np.clip(away, 0.0, 1.0))
+        novelty = np.minimum(novelty, np.clip(away[best] / far, 0.0, 1.0))
+
+
+def _far_enough(away: NDArray[np.float64]) -> float:
+    """Give from which distance on a scan is no copy, of the distances between all of them.
+
+    Where every scan has a copy the nearest neighbours say nothing, and a part of the usual distance
+    between any two counts.
+    """
+    count = len(away)
+    if count < 2:
+        return 1.0
+    nearest = np.where(np.eye(count, dtype=bool), np.inf, away).min(axis=1)
+    between = away[np.triu_indices(count, 1)]
+    return max(0.5 * float(np.median(nearest)), 0.25 * float(np.median(between)), _SMALLEST)

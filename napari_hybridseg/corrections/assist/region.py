@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -27,6 +28,8 @@ from napari_hybridseg.inference.preprocess import Prepared, prepare
 from napari_hybridseg.inference.windows import WindowPlan, importance_map, plan_windows
 from napari_hybridseg.volume import Volume
 
+_KEPT_BYTES = 512 * 2**20
+
 Span = tuple[int, int]
 T = TypeVar("T")
 Spans = tuple[Span, Span, Span]
@@ -36,7 +39,7 @@ class RegionPredictor:
     """A volume that is prepared for a network, and asked about box after box.
 
     The answer for a box is what segmenting the whole volume would have found there: the same
-    windows, weighed in the same way.
+    windows, weighed in the same way. What the network said of the last windows is kept.
 
     Parameters
     ----------
@@ -67,6 +70,7 @@ class RegionPredictor:
         self.volume = volume
         self.card = checkpoint.card
         self._kept: tuple[Box, NDArray[np.float32]] | None = None
+        self._answers: OrderedDict[tuple[int, int, int], Tensor] = OrderedDict()
         self.options = options or SegmentOptions()
         found = volume.array.shape[0]
         if found != self.card.in_channels:
@@ -165,14 +169,26 @@ class RegionPredictor:
         weight = torch.zeros(sizes, device=self.device)
         mirror = card.windows.mirror_axes if self.options.tta else ()
         backend = self._backend(network)
+        is_own = network is self.network
         for done, start in enumerate(starts):
             yield Progress("Asking the network", done, len(starts))
-            logits = mirrored_mean(backend, self.window(start)[None], mirror)[0].float()
+            logits = self._answers.get(start) if is_own else None
+            if logits is None:
+                logits = mirrored_mean(backend, self.window(start)[None], mirror)[0].float()
+            if is_own:
+                self._keep(start, logits)
             here, there = _overlap(start, plan, region)
             total[(slice(None), *there)] += logits[(slice(None), *here)] * importance[here]
             weight[there] += importance[here]
         yield Progress("Asking the network", len(starts), len(starts))
         return total / weight
+
+    def _keep(self, start: tuple[int, int, int], logits: Tensor) -> None:
+        """Keep a window's answer for the boxes to come; the one unused for longest goes first."""
+        self._answers[start] = logits
+        self._answers.move_to_end(start)
+        while len(self._answers) * logits.nbytes > _KEPT_BYTES:
+            self._answers.popitem(last=False)
 
     def _backend(self, network: nn.Module) -> TorchBackend:
         precision = choose_precision(self.options.precision, self.device)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_hybridseg.corrections.assist.options import RepairOptions
 from napari_hybridseg.corrections.assist.spreading import spread
@@ -165,16 +164,11 @@ def _belief(
 
 def _softened(index: NDArray[np.intp], count: int, spacing: Spacing) -> Probabilities:
     """Give what a label map without a network is believed: the surer the farther from a border."""
-    odds = np.empty((count, *index.shape), np.float32)
-    for channel in range(count):
-        own = index == channel
-        if own.all() or not own.any():
-            odds[channel] = _SATURATED if own.all() else -_SATURATED
-            continue
-        inside = ndimage.distance_transform_edt(own, sampling=spacing)
-        outside = ndimage.distance_transform_edt(~own, sampling=spacing)
-        odds[channel] = np.clip((inside - outside) / min(spacing), -_SATURATED, _SATURATED)
-    return (1 / (1 + np.exp(-odds))).astype(np.float32)
+    from napari_hybridseg.corrections.assist.nearness import border_nearness
+
+    voxel = min(spacing)
+    odds = border_nearness(index, count, spacing, _SATURATED * voxel) / np.float32(voxel)
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
 def _edges_at_one(image: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class Ranked:
     disagreement : float
         Of mirrored copies, likewise; 0 where none was asked.
     novelty : float
-        From 0 to 1: how unlike the scans before it is.
+        From 0, a copy of a scan before, to 1: unlike all of them.
     """
 
     path: Path

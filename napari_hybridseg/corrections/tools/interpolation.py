@@ -25,6 +25,7 @@ def interpolate_slices(
     spacing: Spacing,
     axis: int = 0,
     painted: Sequence[int] | None = None,
+    only: int | None = None,
 ) -> Change:
     """Fill an organ in between the slices in which it is painted.
 
@@ -41,6 +42,8 @@ def interpolate_slices(
     painted : sequence of int, optional
         The slices that are right; what the organ has between them is replaced. Without it, every
         slice that holds the organ is right, and gaps are filled.
+    only : int, optional
+        The one slice that is filled; every one by default.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def interpolate_slices(
     Raises
     ------
     CorrectionError
-        If fewer than two painted slices hold the organ.
+        If fewer than two painted slices hold the organ, or ``only`` does not lie between two.
     """
     moved = np.moveaxis(labels, axis, 0)
     holding = np.flatnonzero((moved == label).any(axis=(1, 2)))
@@ -59,12 +62,18 @@ def interpolate_slices(
         raise CorrectionError(
             "Interpolating needs the organ painted in at least two slices of this view."
         )
+    if only is not None and not right[0] <= only <= right[-1]:
+        raise CorrectionError(
+            f"Slice {only} does not lie between two slices in which the organ is painted."
+        )
     after = moved.copy()
     edges = tuple(np.delete(np.asarray(spacing), axis))
     for low, high in pairwise(right):
         if high - low > 1:
             between = _between(moved[low] == label, moved[high] == label, int(high - low), edges)
             for offset, inside in enumerate(between, 1):
+                if only not in (None, low + offset):
+                    continue
                 plane = after[low + offset]
                 plane[plane == label] = 0
                 plane[inside & (plane == 0)] = label
