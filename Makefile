@@ -32,6 +32,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+	MYPYPATH=slicer_extension/HybridSeg $(BIN)/mypy -p HybridSegLib
 
 floors: $(STAMP)
 	$(BIN)/lint-imports --no-cache

@@ -22,7 +22,13 @@ ROOT = HERE.parents[1]
 EXTENSION = ROOT / "slicer_extension"
 MODULE = EXTENSION / "HybridSeg"
 
-NEED_NOTHING = ("test_extension_rules.py", "test_cmake.py", "test_split.py", "test_words.py")
+NEED_NOTHING = (
+    "test_extension_rules.py",
+    "test_cmake.py",
+    "test_split.py",
+    "test_words.py",
+    "test_old_python.py",
+)
 
 
 def _has_slicer_core() -> bool:
@@ -64,10 +70,12 @@ def engine_python() -> str:
 def scene() -> Iterator[Any]:
     """Give Slicer's scene, empty."""
     import slicer
+    from double import mrml_widgets
 
     slicer.mrmlScene.Clear(0)
     yield slicer.mrmlScene
     slicer.mrmlScene.Clear(0)
+    mrml_widgets.let_go()
 
 
 @pytest.fixture

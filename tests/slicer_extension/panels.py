@@ -20,10 +20,14 @@ from waiting import wait_until
 class FakeInstallation:
     """An installation that is there, or comes, or fails."""
 
-    def __init__(self, *, is_there: bool = True, error: str = "") -> None:
+    def __init__(self, *, is_there: bool = True, error: str = "", obstacle: str = "") -> None:
         self.is_there = is_there
+        self.why_never = obstacle
         self.error = error
         self.asked = 0
+
+    def obstacle(self) -> str:
+        return self.why_never
 
     def is_complete(self) -> bool:
         return self.is_there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -268,8 +269,46 @@ def test_the_data_can_be_taken_along(open_module: Open, tmp_path: Path) -> None:
     show(module, "entropy")
     qt.QFileDialog.answers = [str(tmp_path / "numbers")]
     module.ui.dataButton.click()
-    assert "The data are in" in module.ui.statusLine.text
+    assert not module.ui.dataButton.enabled
+    wait_until(lambda: "The data are in" in module.ui.statusLine.text)
+    assert module.ui.dataButton.enabled
     assert {path.suffix for path in (tmp_path / "numbers").iterdir()} >= {".npz", ".json"}
+
+
+def test_the_window_answers_while_data_are_saved(
+    open_module: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = with_checkpoint(open_module(), "hippocampus-unet")
+    bright()
+    show(module, "entropy")
+    bench = module.controller.bench.explaining
+    write = bench.save_data
+
+    def slowly(*given: Any) -> None:
+        time.sleep(0.5)
+        write(*given)
+
+    monkeypatch.setattr(bench, "save_data", slowly)
+    began = time.monotonic()
+    module.controller.explaining.save_data(tmp_path / "numbers")
+    assert time.monotonic() - began < 0.2
+    longest = wait_until(lambda: "The data are in" in module.ui.statusLine.text)
+    assert longest < 0.3
+    module.controller.explaining.save_data(tmp_path / "numbers")  # which is not empty any more
+    wait_until(lambda: not module.state.is_saving)
+    assert "numbers" in module.ui.statusLine.text
+    assert "The data are in" not in module.ui.statusLine.text
+
+
+def test_what_is_being_saved_is_whole_when_the_panel_closes(
+    open_module: Open, tmp_path: Path
+) -> None:
+    module = with_checkpoint(open_module(), "hippocampus-unet")
+    bright()
+    show(module, "entropy")
+    module.controller.explaining.save_data(tmp_path / "numbers")
+    module.controller.close()
+    assert np.load(tmp_path / "numbers" / "entropy.npz")
 
 
 def test_closing_the_scene_forgets_what_was_shown(open_module: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import types
@@ -77,6 +78,8 @@ def test_a_slicer_with_an_old_python_is_told_before_anything_is_asked(
         SlicerInstallation(REQUIREMENTS, machine.ask).install()
     assert not machine.questions
     assert not machine.calls
+    machine.present |= {"napari_hybridseg", "torch"}  # of another Python, on the path by mistake
+    assert not SlicerInstallation(REQUIREMENTS).is_complete()
 
 
 def test_torch_comes_through_its_extension_and_the_package_bare(
@@ -133,15 +136,28 @@ def test_a_torch_that_was_not_installed_is_told(monkeypatch: pytest.MonkeyPatch)
     assert len(machine.calls) == 1
 
 
-def test_being_offline_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("is_online", "sentence"),
+    [(False, "check the network connection"), (True, "error log shows what pip said")],
+)
+def test_a_failure_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, is_online: bool, sentence: str
+) -> None:
     machine = Machine(monkeypatch, "torch")
 
-    def offline(what: list[str]) -> None:
+    def fail(what: list[str]) -> None:
         raise subprocess.CalledProcessError(1, "pip")
 
-    monkeypatch.setattr(slicer.util, "pip_install", offline)
-    with pytest.raises(InstallError, match=r"check the network connection"):
-        SlicerInstallation(REQUIREMENTS, machine.ask).install()
+    monkeypatch.setattr(slicer.util, "pip_install", fail)
+    with pytest.raises(InstallError, match=sentence):
+        SlicerInstallation(REQUIREMENTS, machine.ask, lambda: is_online).install()
+
+
+def test_a_port_that_nobody_listens_at_is_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(install, "_ASKED", server.getsockname())
+        assert install.can_reach_packages()
+    assert not install.can_reach_packages()
 
 
 def test_what_slicer_brings_itself_is_not_asked_of_pip() -> None:

@@ -327,39 +327,6 @@ def test_choices_are_kept_with_the_scene(open_module: Open, tmp_path: Path) -> N
     assert module.widget.panel.review.table.texts() == before
 
 
-def test_a_sequence_is_segmented_frame_by_frame(open_module: Open) -> None:
-    scene = slicer.mrmlScene
-    module = open_module()
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "beating")
-    sequence.SetIndexName("time")
-    frame = bright()
-    for number in range(3):
-        slicer.util.updateVolumeFromArray(
-            frame, np.roll(slicer.util.arrayFromVolume(frame), 2 * number, axis=0)
-        )
-        sequence.SetDataNodeAtValue(frame, str(10 * number))
-    scene.RemoveNode(frame)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    proxy = browser.GetProxyNode(sequence)
-    module.choose(module.ui.volumeSelector, proxy)
-    module.controller.look()
-    assert module.state.has_frames
-    module.ui.allFramesBox.click()
-    module.segment()
-    module.wait_until_done()
-    assert "Segmented 3 frames" in module.ui.statusLine.text
-    shown = module.result()
-    results = browser.GetSequenceNode(shown)
-    assert results.GetNumberOfDataNodes() == 3
-    for index in range(3):
-        assert results.GetNthIndexValue(index) == str(10 * index)
-        browser.SetSelectedItemNumber(index)
-        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-        np.testing.assert_array_equal(values_of(shown, proxy), expected(proxy))
-
-
 def test_a_result_that_is_deleted_leaves_a_panel_that_works(open_module: Open) -> None:
     module = open_module()
     bright()
@@ -428,6 +395,15 @@ def test_without_the_engine_it_offers_to_install_it(open_module: Open) -> None:
     module.segment()
     module.wait_until_done()
     assert len(segmentations()) == 1
+
+
+def test_a_slicer_that_is_too_old_says_so_at_once(open_module: Open) -> None:
+    installation = FakeInstallation(is_there=False, obstacle="Too old; install a newer one.")
+    module = open_module(installation=installation)
+    bright()
+    for line in (module.ui.installLine, module.ui.segmentHint, module.ui.statusLine):
+        assert line.text == "Too old; install a newer one."
+    assert module.ui.installButton.isHidden()
 
 
 def test_an_installation_that_fails_says_why(open_module: Open) -> None:

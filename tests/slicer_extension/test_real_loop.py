@@ -82,7 +82,7 @@ def save_data(module: OpenModule, folder: Path) -> Path:
 
     qt.QFileDialog.answers = [str(folder)]
     module.ui.dataButton.click()
-    assert "The data are in" in module.ui.statusLine.text
+    wait_until(lambda: "The data are in" in module.ui.statusLine.text)
     return folder
 
 

@@ -18,6 +18,7 @@ from HybridSegLib.bench.terminology import code_of, tag_of
 from HybridSegLib.bench.volumes import facts_of, modality_of, volume_of
 
 from napari_hybridseg.formats import StoredImage
+from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import LabelMap, VolumeError
 
 GRIDS = {
@@ -112,6 +113,14 @@ def test_an_empty_result_is_a_segmentation_too(scene: Any, scan: Any) -> None:
     node = shown(scene, scan, np.zeros(phantoms.SHAPE, np.uint8))
     assert node.GetSegmentation().GetNumberOfSegments() == 4
     assert not values_of(node, scan).any()
+
+
+def test_a_result_without_organs_has_no_segments_and_is_untouched(scene: Any, scan: Any) -> None:
+    nothing = as_label_map(scan, np.zeros(phantoms.SHAPE, np.uint8))
+    node = show_label_map(scene, replace(nothing, scheme=LabelScheme()), scan, "net")
+    assert not node.GetSegmentation().GetSegmentIDs()
+    assert is_untouched(node)
+    assert exported_labels(node)[0].shape == phantoms.SHAPE
 
 
 def test_it_moves_with_its_volume(scene: Any, scan: Any) -> None:

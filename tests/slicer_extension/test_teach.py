@@ -168,15 +168,20 @@ def test_choices_are_kept_with_the_scene(teach: Any, tmp_path: Path) -> None:
     assert module.ui.minutesBox.value == 10
     choose(module.ui.strategyBox, "decoder")
     module.ui.minutesBox.setValue(0)
-    qt.QFileDialog.answers = [str(tmp_path / "set" / "corrections.json")]
+    qt.QFileDialog.answers = [str(tmp_path / "set")]
     module.ui.rehearseButton.click()
-    qt.QFileDialog.answers = [str(tmp_path / "dataset.json")]
+    qt.QFileDialog.answers = [str(tmp_path / "old cases")]
     module.ui.guardButton.click()
     kept = module.controller.bench.teaching.options(module.controller.parameters.teach_options)
     assert (kept.strategy, kept.minutes) == ("decoder", None)
     assert kept.rehearse == tmp_path / "set"
-    assert kept.guard == tmp_path / "dataset.json"
+    assert kept.guard == tmp_path / "old cases"
     assert module.ui.rehearseLine.text == str(tmp_path / "set")
+    module.ui.rehearseClearButton.click()
+    module.ui.guardClearButton.click()
+    assert (module.state.teach_options.rehearse, module.state.teach_options.guard) == (None, None)
+    assert module.ui.rehearseLine.text == "none"
+    assert module.ui.rehearseClearButton.isHidden()
 
 
 def test_the_scene_may_be_closed_during_a_fine_tune(teach: Any) -> None:

@@ -72,7 +72,8 @@ class Controller:
         if self.bench is None and self._installation.is_complete():
             self._begin()
         elif self.bench is None:
-            self.state.update(message=NEEDS_ENGINE)
+            obstacle = self._installation.obstacle()
+            self.state.update(obstacle=obstacle, message=obstacle or NEEDS_ENGINE)
         self.look()
         self.correcting.enter()
 

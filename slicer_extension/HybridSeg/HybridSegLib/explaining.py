@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
 
+from HybridSegLib.aside import Aside
 from HybridSegLib.parameters import VOLUME, VOXEL
 from HybridSegLib.seams import Placing
 from HybridSegLib.slices import jump_to
@@ -39,15 +41,18 @@ class Explaining:
         self._soon.setInterval(0)
         self._soon.connect("timeout()", self._take_point)
         self._watch = Watch(self._soon.start)
+        self._aside = Aside()
         self._listed: Any = None
         self._explained: Any = None
         self._places: tuple[Any, ...] = ()
         self._region = -1
 
     def close(self) -> None:
-        """Follow the scene no longer."""
+        """Follow the scene no longer; what is being saved is saved."""
         self._soon.stop()
         self._watch.stop()
+        self._aside.close()
+        self._state.is_saving = False
 
     def take_scene(self) -> None:
         """Forget what was shown in another scene."""
@@ -164,14 +169,23 @@ class Explaining:
         self._save(self._controller.bench.explaining.save_data, folder, "The data are in")
 
     def _save(self, write: Any, path: Path, done: str) -> None:
-        if self._state.explanation is None:
+        """Write a large file beside the work: packing the maps of a whole CT takes seconds."""
+        controller, state = self._controller, self._state
+        if state.explanation is None or self._aside.is_busy:
             return
-        try:
-            write(self._explained, self._state.explanation, path)
-        except self._controller.bench.Error as error:
-            self._controller.say(str(error))
-        else:
-            self._controller.say(f"{done} {path}.")
+
+        def tell(error: BaseException | None) -> None:
+            state.update(is_saving=False)
+            if error is None:
+                controller.say(f"{done} {path}.")
+                return
+            controller.say(controller.bench.sentence_for(error))
+            details = controller.bench.details_for(error)
+            if details:
+                controller.log.add(details)
+
+        state.update(is_saving=True, message="Saving…")
+        self._aside.start(partial(write, self._explained, state.explanation, path), tell)
 
     def _mark(self) -> Any:
         parameters = self._controller.parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,10 +44,16 @@ OFFLINE = (
     "reachable) and try again; Slicer's error log has the details."
 )
 
+FAILED = (
+    "The engine could not be installed although pypi.org answers: Slicer's error log shows what "
+    "pip said; free disk space or write access to Slicer's folder may be missing."
+)
 OLD_PYTHON = (
     "This Slicer is too old for the engine: it has Python {found}, and 3.10 is needed; install "
     "Slicer 5.10 or newer."
 )
+_ASKED = ("pypi.org", 443)
+_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -64,14 +71,30 @@ class SlicerInstallation:
         The module's requirements.txt.
     ask : callable or None
         Asks a yes-or-no question; None asks by Slicer's dialog.
+    is_online : callable or None
+        Whether packages can be reached; asked once an installation failed.
     """
 
-    def __init__(self, requirements: Path, ask: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        requirements: Path,
+        ask: Callable[[str], bool] | None = None,
+        is_online: Callable[[], bool] | None = None,
+    ) -> None:
         self._requirements = Path(requirements)
         self._ask = ask or slicer.util.confirmOkCancelDisplay
+        self._is_online = is_online or can_reach_packages
+
+    def obstacle(self) -> str:
+        """Say in one sentence why the engine can never be installed here, or nothing."""
+        if sys.version_info[:2] >= OLDEST_PYTHON:
+            return ""
+        return OLD_PYTHON.format(found="{}.{}".format(*sys.version_info))
 
     def is_complete(self) -> bool:
         """Whether package and torch are there; loads neither."""
+        if self.obstacle():
+            return False
         importlib.invalidate_caches()
         return find_spec(MODULE) is not None and find_spec("torch") is not None
 
@@ -83,8 +106,8 @@ class SlicerInstallation:
         InstallError
             If the user declined, or it failed.
         """
-        if sys.version_info[:2] < OLDEST_PYTHON:
-            raise InstallError(OLD_PYTHON.format(found="{}.{}".format(*sys.version_info)))
+        if self.obstacle():
+            raise InstallError(self.obstacle())
         if not self._ask(QUESTION):
             raise InstallError(DECLINED)
         self._install_torch()
@@ -94,7 +117,7 @@ class SlicerInstallation:
             # CalledProcessError, and whatever a helper of Slicer raises when it is offline
             except Exception as error:
                 logger.exception("pip failed")
-                raise InstallError(OFFLINE) from error
+                raise InstallError(FAILED if self._is_online() else OFFLINE) from error
         if not self.is_complete():
             raise InstallError(
                 "The engine was installed, but Slicer does not find it; restart Slicer."
@@ -141,6 +164,15 @@ class SlicerInstallation:
         missing = missing_requirements(PACKAGE)
         if missing:
             slicer.util.pip_install(["-c", str(constraints), *missing])
+
+
+def can_reach_packages() -> bool:
+    """Whether pypi.org answers."""
+    try:
+        socket.create_connection(_ASKED, timeout=_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def slicer_packaging() -> Any:

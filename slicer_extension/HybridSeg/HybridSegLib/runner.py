@@ -70,7 +70,11 @@ class TaskRunner:
         """Take a job's result, and go on with the next job."""
         if self._task is None:
             return
-        self._task.take(value)
+        try:
+            self._task.take(value)
+        except self._bench.Error as error:
+            self._fail(error)
+            return
         self._next()
 
     def on_failure(self, error: Exception) -> None:

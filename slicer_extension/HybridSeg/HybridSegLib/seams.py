@@ -70,6 +70,10 @@ class Editor(Protocol):
 class Installation(Protocol):
     """The engine's package in Slicer's Python."""
 
+    def obstacle(self) -> str:
+        """Say in one sentence why the engine can never be installed here, or nothing."""
+        ...
+
     def is_complete(self) -> bool:
         """Whether the engine can be used."""
         ...

@@ -33,6 +33,7 @@ class PanelState:
     def __init__(self) -> None:
         self.changed = Signal()
         self.is_installed = False
+        self.obstacle = ""
         self.has_volume = False
         self.has_frames = False
         self.volume_facts: Any = None
@@ -51,6 +52,7 @@ class PanelState:
         self.explain_options: Any = None
         self.is_picking = False
         self.explanation: Any = None
+        self.is_saving = False
         self.regions: tuple[Any, ...] = ()
         self.correction: Any = None
         self.corrections: Any = None
@@ -92,7 +94,7 @@ BUSY = "Another job is running; wait for it or cancel it."
 def why_not_segment(state: PanelState) -> str:
     """Say in one sentence why a run cannot start, or nothing."""
     if not state.is_installed:
-        return NOT_INSTALLED
+        return state.obstacle or NOT_INSTALLED
     if state.phase.is_busy:
         return BUSY
     if not state.has_volume:
@@ -113,7 +115,7 @@ def why_not_segment(state: PanelState) -> str:
 def why_not_score(state: PanelState) -> str:
     """Say in one sentence why scoring cannot start, or nothing."""
     if not state.is_installed:
-        return NOT_INSTALLED
+        return state.obstacle or NOT_INSTALLED
     if state.phase.is_busy:
         return BUSY
     if not state.has_label_map:
@@ -128,7 +130,7 @@ def why_not_score(state: PanelState) -> str:
 def why_not_explain(state: PanelState) -> str:
     """Say in one sentence why there is nothing to show yet, or nothing."""
     if not state.is_installed:
-        return NOT_INSTALLED
+        return state.obstacle or NOT_INSTALLED
     if state.phase.is_busy:
         return BUSY
     if state.volume_facts is None or state.volume_facts.problem:
@@ -145,7 +147,7 @@ def why_not_explain(state: PanelState) -> str:
 def why_not_correct(state: PanelState) -> str:
     """Say in one sentence why a correction cannot be begun, or nothing."""
     if not state.is_installed:
-        return NOT_INSTALLED
+        return state.obstacle or NOT_INSTALLED
     if state.phase.is_busy:
         return BUSY
     if not state.has_volume:
@@ -171,7 +173,7 @@ def why_not_accept(state: PanelState) -> str:
 def why_not_teach(state: PanelState) -> str:
     """Say in one sentence why a fine-tune cannot start, or nothing."""
     if not state.is_installed:
-        return NOT_INSTALLED
+        return state.obstacle or NOT_INSTALLED
     if state.phase.is_busy:
         return BUSY
     if state.checkpoint is None or state.checkpoint.card is None:

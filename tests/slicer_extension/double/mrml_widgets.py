@@ -8,6 +8,8 @@ from PySide6 import QtCore, QtWidgets
 
 from double.pythonqt import wrap
 
+_OBSERVERS: list[tuple[Any, int]] = []
+
 
 class qMRMLWidget(QtWidgets.QWidget):
     """A widget that passes its scene on."""
@@ -74,7 +76,8 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def setMRMLScene(self, scene: Any) -> None:
         self._scene = scene
         for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
-            scene.AddObserver(event, lambda *_: self._fill())
+            tag = scene.AddObserver(event, lambda *_: self._fill())
+            _OBSERVERS.append((scene, tag))
         self._fill()
         self.mrmlSceneChanged.emit(scene)
 
@@ -125,6 +128,13 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         if self._flags.get("showChildNodeTypes", True):
             return any(node.IsA(kind) for kind in self._types)
         return node.GetClassName() in self._types
+
+
+def let_go() -> None:
+    """Let the selectors of panels that are gone hear no more of their scenes."""
+    for scene, tag in _OBSERVERS:
+        scene.RemoveObserver(tag)
+    _OBSERVERS.clear()
 
 
 def widgets() -> dict[str, Any]:

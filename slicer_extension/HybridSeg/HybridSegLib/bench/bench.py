@@ -22,11 +22,11 @@ from HybridSegLib.bench.tasks import CompareTask, FramesTask, ScoreTask, Segment
 from HybridSegLib.bench.teach_bench import TeachBench
 from HybridSegLib.bench.volumes import facts_of
 from HybridSegLib.seams import Engine
+from napari_hybridseg import events
 from napari_hybridseg.atomic import write_text
 from napari_hybridseg.engine.failures import details_for, sentence_for
 from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, ErrorsJob
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.events import Note, Progress
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics.error_places import Errors
 from napari_hybridseg.resources import find_checkpoints
@@ -51,8 +51,8 @@ class Bench:
     """
 
     Error = HybridSegError
-    Progress = Progress
-    Note = Note
+    Progress = events.Progress
+    Note = events.Note
     DeviceReport = DeviceReport
 
     def __init__(self, engine: Engine | None = None) -> None:
@@ -102,7 +102,7 @@ class Bench:
         """Name the preset that the options are."""
         return quality_of(options).value
 
-    def progress_line(self, progress: Progress) -> str:
+    def progress_line(self, progress: events.Progress) -> str:
         """Say how far a job is, and how long it will still take where that is known."""
         return progress_line(progress)
 

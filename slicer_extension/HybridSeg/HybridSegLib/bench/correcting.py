@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import slicer
 
+from HybridSegLib.bench.frames import frames_of, other_frame, shown_frame
 from HybridSegLib.bench.label_maps import SEGMENTATION, label_map_of
 from HybridSegLib.bench.segmentations import (
     CHECKPOINT,
@@ -31,6 +32,7 @@ from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError, smallest_label_type
 
 _CORRECTION = "HybridSeg.Correction"
+_FRAME = "HybridSeg.Frame"
 _SAME_GRID = 0.01
 EDITED_BEFORE = (
     "The label map was edited before; only what is edited from now on is counted as a correction."
@@ -75,12 +77,14 @@ def begin(scene: Any, volume: Any, label_map: Any, scheme: LabelScheme) -> tuple
         return _new_correction(scene, volume, labels), ""
     labels = _labels_on(label_map, volume, described)
     is_ours = label_map.IsA(SEGMENTATION) and bool(label_map.GetAttribute(CHECKPOINT))
-    note = EDITED_BEFORE if is_ours and not is_untouched(label_map) else ""
+    is_frame = frames_of(label_map) is not None  # its node shows another frame next
+    note = EDITED_BEFORE if is_ours and not is_frame and not is_untouched(label_map) else ""
     node = _new_correction(scene, volume, labels)
-    network = label_map if is_ours else _network_of(scene, volume, labels, label_map)
+    stays = is_ours and not is_frame
+    network = label_map if stays else _network_of(scene, volume, labels, label_map)
     _hide(network)
     for name in (CHECKPOINT, CHECKPOINT_PATH):
-        node.SetAttribute(name, network.GetAttribute(name))
+        node.SetAttribute(name, label_map.GetAttribute(name))
     node.SetNodeReferenceID(NETWORK_ROLE, network.GetID())
     return node, note
 
@@ -120,6 +124,12 @@ class AcceptTask:
     def __init__(self, node: Any, volume: Any, folder: Path) -> None:
         self.case: CorrectionCase | None = None
         self.folder = folder
+        other = other_frame(volume, node.GetAttribute(_FRAME) or "")
+        if other:
+            raise VolumeError(
+                f"This correction is of {other}; show that frame in the Sequences module, then "
+                "accept it."
+            )
         labels = label_map_of(node, volume)
         path = node.GetAttribute(CHECKPOINT_PATH)
         said = _network_labels(node.GetNodeReference(NETWORK_ROLE), volume, labels)
@@ -203,6 +213,7 @@ def _new_correction(scene: Any, volume: Any, labels: LabelMap) -> Any:
     fill_segmentation(node, labels, volume)
     node.SetAttribute(CHECKSUM, None)
     node.SetAttribute(_CORRECTION, "true")
+    node.SetAttribute(_FRAME, shown_frame(volume) or None)
     node.SetNodeReferenceID(VOLUME_ROLE, volume.GetID())
     return node
 

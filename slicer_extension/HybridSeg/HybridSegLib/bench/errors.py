@@ -71,4 +71,4 @@ def _world(grid: Any, job: ScoreJob, voxel: Place) -> World:
     """Give the world place of a voxel (Z, Y, X) of the reference's canonical grid."""
     reference = job.reference
     point = reference.geometry.world(np.asarray(voxel, dtype=np.float64))
-    return world_of_voxel(grid, reference.source.index(point))
+    return world_of_voxel(grid, reference.source.index(point).tolist())

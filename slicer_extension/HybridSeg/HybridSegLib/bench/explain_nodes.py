@@ -159,7 +159,9 @@ class ExplainNodes:
         chart.SetYAxisTitle(product.unit)
         if isinstance(product, Bars):
             value = product.unit or "value"
-            fill_table(table, {"name": product.names, value: product.values}, texts=("name",))
+            fill_table(
+                table, {"name": product.names, value: product.values.tolist()}, texts=("name",)
+            )
             chart.SetXAxisTitle(product.name_title)
             add_series(self._scene, chart, table, value, labels="name", is_bar=True)
         else:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from HybridSegLib.bench.explain_nodes import ExplainNodes
+from HybridSegLib.bench.frames import other_frame, shown_frame
 from HybridSegLib.bench.points import world_of_point
 from HybridSegLib.bench.volumes import volume_of
 from napari_hybridseg.engine.jobs import ExplainJob
@@ -38,6 +39,7 @@ class ExplainTask:
         self.explained = volume_of(volume)
         self.explanation: Explanation | None = None
         self._scene = scene
+        self._frame = shown_frame(volume)
         self._jobs = [
             ExplainJob(volume=self.explained, checkpoint=checkpoint.path, options=options)
         ]
@@ -72,6 +74,9 @@ class ExplainTask:
         self._scene.SaveStateForUndo()
         ExplainNodes(self._scene, self.volume).show(self.explanation, source)
         said = [f"{fact}: {value:.3g}" for fact, value in self.explanation.facts.items()]
+        other = other_frame(self.volume, self._frame)
+        if other:
+            said.append(f"of {other}, which is not the one that is shown now")
         return " · ".join([f"Shown: {self.explanation.view.title}", *said])
 
     def places(self) -> tuple[tuple[UncertainRegion, tuple[float, float, float]], ...]:

@@ -25,13 +25,27 @@ class Frames:
         """Give the number of frames."""
         return int(self.sequence.GetNumberOfDataNodes())
 
+    @property
+    def shown(self) -> str:
+        """The index value of the frame that is shown, such as a time."""
+        leading = self.browser.GetMasterSequenceNode() or self.sequence
+        return str(leading.GetNthIndexValue(self.browser.GetSelectedItemNumber()))
+
+    def title(self, value: str) -> str:
+        """Name the frame of an index value, e.g. ``frame 3 of 20``."""
+        return f"frame {self.sequence.GetItemNumberFromIndexValue(value) + 1} of {len(self)}"
+
     def volume(self, index: int) -> Any:
         """Give the volume node of a frame; it lies in the sequence's own scene."""
         return self.sequence.GetNthDataNode(index)
 
     def results(self, scene: Any, name: str) -> Any:
-        """Make a sequence that takes a result a frame, indexed as the volumes are."""
-        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
+        """Make a sequence that takes a result a frame, indexed as the volumes are.
+
+        It is in no scene yet, so that a run that is cancelled leaves nothing behind.
+        """
+        sequence = slicer.vtkMRMLSequenceNode()
+        sequence.SetName(scene.GenerateUniqueName(name))
         for field in ("IndexName", "IndexUnit", "IndexType", "NumericIndexValueTolerance"):
             getattr(sequence, f"Set{field}")(getattr(self.sequence, f"Get{field}")())
         return sequence
@@ -42,6 +56,7 @@ class Frames:
 
     def show(self, sequence: Any) -> Any:
         """Play a sequence of results together with the volumes, and give the node that shows it."""
+        self.browser.GetScene().AddNode(sequence)
         self.browser.AddSynchronizedSequenceNode(sequence)
         self.browser.SetOverwriteProxyName(sequence, True)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(self.browser)
@@ -58,3 +73,15 @@ def frames_of(volume: Any) -> Frames | None:
         if sequence is not None:
             return Frames(browser, sequence)
     return None
+
+
+def shown_frame(volume: Any) -> str:
+    """Give the index value of the frame that a volume node shows; empty without a sequence."""
+    frames = frames_of(volume)
+    return frames.shown if frames is not None else ""
+
+
+def other_frame(volume: Any, value: str) -> str:
+    """Name the frame of an index value if a volume node shows another one now, else nothing."""
+    frames = frames_of(volume) if value else None
+    return frames.title(value) if frames is not None and frames.shown != value else ""

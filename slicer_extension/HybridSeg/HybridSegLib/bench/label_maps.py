@@ -10,7 +10,12 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from HybridSegLib.bench.label_arrays import exported_labels, on_grid, segments_of
+from HybridSegLib.bench.label_arrays import (
+    exported_labels,
+    own_grid,
+    renumbered,
+    segments_of,
+)
 from HybridSegLib.bench.node_geometry import geometry_of
 from HybridSegLib.bench.segmentations import LABEL_TAG
 from HybridSegLib.bench.terminology import code_of, tag_of
@@ -23,9 +28,9 @@ SEGMENTATION = "vtkMRMLSegmentationNode"
 
 @contextmanager
 def grid_of(node: Any) -> Iterator[Any]:
-    """Give a label map node on the grid of a segmentation or label map; perhaps for a moment."""
+    """Give a node on the grid of a segmentation or label map; perhaps for a moment, unfilled."""
     if node.IsA(SEGMENTATION):
-        with on_grid(node) as labelmap:
+        with own_grid(node) as labelmap:
             yield labelmap
     else:
         yield node
@@ -48,10 +53,10 @@ def label_map_of(node: Any, grid: Any, known: LabelScheme | None = None) -> Labe
     VolumeError
         If it has no voxels, or a grid that cannot be used.
     """
+    scheme: LabelScheme | None
     if node.IsA(SEGMENTATION):
-        scheme = scheme_of_segments(node, known)
-        numbers = np.asarray([0, *scheme.ids], dtype=np.uint16)
-        labels = numbers[exported_labels(node, grid)[0]]
+        scheme = named = scheme_of_segments(node, known)
+        labels = renumbered(exported_labels(node, grid)[0], named.ids)
         placed = grid
     else:
         labels, placed = slicer.util.arrayFromVolume(node), node
@@ -110,7 +115,15 @@ def _scheme_of_colours(node: Any, labels: NDArray[Any]) -> LabelScheme | None:
     if colours is None or colours.GetSingletonTag():
         return None
     organs = []
-    for label in (int(value) for value in np.unique(labels) if value > 0):
+    for label in _present(labels):
         name = colours.GetColorName(label) if label < colours.GetNumberOfColors() else ""
         organs.append(Organ(id=label, name=name or f"label {label}", colour=distinct_colour(label)))
     return LabelScheme(name=node.GetName(), organs=tuple(organs))
+
+
+def _present(labels: NDArray[Any]) -> tuple[int, ...]:
+    """Give the label numbers that occur, without background."""
+    seen = np.zeros(65536, bool)
+    for plane in labels:  # sorting a whole volume takes seconds
+        seen[np.clip(plane, 0, 65535).astype(np.uint16)] = True
+    return tuple(int(label) for label in np.flatnonzero(seen) if label)

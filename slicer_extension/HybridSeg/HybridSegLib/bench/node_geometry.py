@@ -37,7 +37,7 @@ def rigid_to_world(node: Any) -> NDArray[np.float64] | None:
     return array if is_rigid else None
 
 
-def geometry_of(node: Any, shape: tuple[int, ...]) -> Geometry:
+def geometry_of(node: Any, shape: tuple[int, ...], under: Any = None) -> Geometry:
     """Give the grid of a volume node's array.
 
     Transforms that only turn and move are applied, because networks expect patients the right
@@ -48,13 +48,15 @@ def geometry_of(node: Any, shape: tuple[int, ...]) -> Geometry:
     node : vtkMRMLVolumeNode
     shape : tuple of int
         The array's last three axes (K, J, I).
+    under : vtkMRMLTransformableNode or None
+        Whose transforms count; None is the node itself.
 
     Raises
     ------
     VolumeError
         If the node's axes are not at right angles.
     """
-    world = rigid_to_world(node)
+    world = rigid_to_world(under or node)
     ras = ijk_to_ras(node) if world is None else world @ ijk_to_ras(node)
     try:
         return Geometry.from_affine(shape, _RAS_LPS @ ras)

@@ -41,7 +41,8 @@ def engine_point(volume: Any, voxel: Voxel) -> Millimetres:
 
 def world_of_point(volume: Any, source: Geometry, point: Sequence[float]) -> Millimetres:
     """Give the world place (RAS) of an engine's point on the grid of a volume node."""
-    return world_of_voxel(volume, source.index(np.asarray(point, dtype=np.float64)))
+    voxel = source.index(np.asarray(point, dtype=np.float64))
+    return world_of_voxel(volume, voxel.tolist())
 
 
 def local_points(

@@ -11,8 +11,8 @@ import slicer
 from numpy.typing import NDArray
 
 from HybridSegLib.bench.label_arrays import exported_labels
+from HybridSegLib.bench.layers import make_layer
 from HybridSegLib.bench.node_geometry import ijk_to_ras
-from HybridSegLib.bench.temporary import temporary_label_map
 from HybridSegLib.bench.terminology import entry_for, tag_of
 from napari_hybridseg.labels import LabelScheme, Organ
 from napari_hybridseg.volume import LabelMap
@@ -53,24 +53,24 @@ def fill_segmentation(node: Any, label_map: LabelMap, volume: Any) -> None:
     Parameters
     ----------
     node : vtkMRMLSegmentationNode
+        In a scene, or what becomes a frame of a sequence.
     label_map : LabelMap
         On the grid of ``volume``.
     volume : vtkMRMLVolumeNode
         It may lie outside any scene, as the frame of a sequence does.
     """
-    labels = np.ascontiguousarray(label_map.to_source(label_map.array))
+    labels = label_map.to_source(label_map.array)
     modifying = node.StartModify()
     node.CreateDefaultDisplayNodes()
-    node.GetSegmentation().RemoveAllSegments()
+    _remove_segments(node.GetSegmentation())
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    if labels.any():
-        _import(node.GetScene(), labels, volume, node)
-    _name_segments(node, label_map.scheme)
+    _add_segments(node, labels, volume, label_map.scheme)
     _order_segments(node, label_map.scheme)
     node.SetAttribute(SCHEME, label_map.scheme.to_json())
     node.EndModify(modifying)
-    node.SetAttribute(CHECKSUM, checksum(node))
+    if node.GetScene() is not None:
+        node.SetAttribute(CHECKSUM, checksum(node))
 
 
 def checksum(node: Any) -> str:
@@ -109,25 +109,27 @@ def _untouched_result(scene: Any, volume: Any, checkpoint: str) -> Any:
     return None
 
 
-def _import(scene: Any, labels: NDArray[Any], volume: Any, node: Any) -> None:
-    """Make a segment of every label, through a label map node that is placed like the volume."""
-    with temporary_label_map(scene) as labelmap:
-        labelmap.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijk_to_ras(volume)))
-        labelmap.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        slicer.util.updateVolumeFromArray(labelmap, labels)
-        slicer.modules.segmentations.logic().ImportLabelmapToSegmentationNode(labelmap, node)
-
-
-def _name_segments(node: Any, scheme: LabelScheme) -> None:
-    segmentation = node.GetSegmentation()
-    found = set()
+def _remove_segments(segmentation: Any) -> None:
+    """Remove all segments; each first lets go of the layer, or Slicer clears its voxels there."""
     for index in range(segmentation.GetNumberOfSegments()):
-        segment = segmentation.GetNthSegment(index)
-        organ = scheme.organ(segment.GetLabelValue())
-        found.add(organ.id)
+        segmentation.GetNthSegment(index).RemoveAllRepresentations()
+    segmentation.RemoveAllSegments()
+
+
+def _add_segments(node: Any, labels: NDArray[Any], volume: Any, scheme: LabelScheme) -> None:
+    """Add a segment for every label that occurs, and an empty one for every other organ."""
+    segmentation = node.GetSegmentation()
+    kind = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    layer, present = make_layer(labels, slicer.util.vtkMatrixFromArray(ijk_to_ras(volume)))
+    for label in present:
+        organ = scheme.organ(label)
+        segment = slicer.vtkSegment()
+        segment.SetLabelValue(label)
+        segment.AddRepresentation(kind, layer)
         _describe(segment, organ)
+        segmentation.AddSegment(segment, segmentation.GenerateUniqueSegmentID(organ.name))
     for organ in scheme.organs:
-        if organ.id not in found:
+        if organ.id not in present:
             segment_id = segmentation.AddEmptySegment(
                 segmentation.GenerateUniqueSegmentID(organ.name), organ.name, colour_of(organ)
             )

@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from HybridSegLib.bench.frames import Frames
+import slicer
+
+from HybridSegLib.bench.frames import Frames, other_frame, shown_frame
 from HybridSegLib.bench.label_maps import SEGMENTATION, grid_of, label_map_of, own_scheme
 from HybridSegLib.bench.node_geometry import rigid_to_world
 from HybridSegLib.bench.scores import Score
-from HybridSegLib.bench.segmentations import CHECKPOINT_PATH, fill_segmentation, show_label_map
+from HybridSegLib.bench.segmentations import (
+    CHECKPOINT,
+    CHECKPOINT_PATH,
+    fill_segmentation,
+    show_label_map,
+)
 from HybridSegLib.bench.volumes import volume_of
 from napari_hybridseg.counting import counted
 from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
@@ -41,6 +48,7 @@ class SegmentTask:
         self._checkpoint = _name_of(checkpoint)
         self._path = checkpoint.path
         self._shape = described.source.shape
+        self._frame = shown_frame(volume)
         self._label_map: LabelMap | None = None
         self._jobs = [
             SegmentJob(volume=described, checkpoint=checkpoint.path, options=options),
@@ -72,20 +80,18 @@ class SegmentTask:
             If the volume's voxels were exchanged meanwhile.
         """
         assert self._label_map is not None
-        if volume_of(self.volume).source.shape != self._shape:
-            raise VolumeError(
-                f"The volume '{self.volume.GetName()}' was changed while it was segmented, so the "
-                "result does not fit any more; run it again."
-            )
+        _refuse_changed(self.volume, self._shape)
         self._scene.SaveStateForUndo()
         self.result = show_label_map(self._scene, self._label_map, self.volume, self._checkpoint)
         self.result.SetAttribute(CHECKPOINT_PATH, str(self._path))
         self.notes = self._label_map.notes
         is_gone = self.volume.GetScene() is None
+        other = other_frame(self.volume, self._frame)
         return (
             f"Segmented {self.volume.GetName()}: the result is the segmentation "
             f"'{self.result.GetName()}'"
             + (" (its volume was closed meanwhile)." if is_gone else ".")
+            + (f" It is of {other}, which is not the one that is shown now." if other else "")
         )
 
 
@@ -110,14 +116,15 @@ class FramesTask:
         self._checkpoint = checkpoint
         self._options = options
         self._begun = 0
-        self._label_maps: list[LabelMap] = []
-        volume_of(frames.volume(0))
+        self._title = f"{volume.GetName()} · {_name_of(checkpoint)}"
+        self._results = frames.results(scene, self._title)
+        volume_of(frames.volume(0), under=volume)
 
     def next_job(self) -> SegmentJob | None:
         """Give the job of the next frame."""
         if self._begun == len(self._frames):
             return None
-        volume = volume_of(self._frames.volume(self._begun))
+        volume = volume_of(self._frames.volume(self._begun), under=self.volume)
         self._begun += 1
         return SegmentJob(volume=volume, checkpoint=self._checkpoint.path, options=self._options)
 
@@ -130,23 +137,30 @@ class FramesTask:
         return event
 
     def take(self, value: LabelMap) -> None:
-        """Take a frame's label map."""
-        self._label_maps.append(value)
+        """Keep a frame's result; the scene gets all of them together.
+
+        Raises
+        ------
+        VolumeError
+            If the frame's voxels were exchanged meanwhile.
+        """
+        index = self._begun - 1
+        _refuse_changed(self._frames.volume(index), value.source.shape, self.volume)
+        frame = slicer.vtkMRMLSegmentationNode()
+        frame.SetName(self._title)
+        fill_segmentation(frame, value, self._frames.volume(index))
+        frame.SetAttribute(CHECKPOINT, _name_of(self._checkpoint))
+        frame.SetAttribute(CHECKPOINT_PATH, str(self._checkpoint.path))
+        self._frames.add(self._results, index, frame)
+        self.notes = (*self.notes, *(note for note in value.notes if note not in self.notes))
 
     def finish(self) -> str:
         """Put a sequence of segmentations beside the volumes."""
         self._scene.SaveStateForUndo()
-        name = f"{self.volume.GetName()} · {_name_of(self._checkpoint)}"
-        sequence = self._frames.results(self._scene, name)
-        draft = self._scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "HybridSeg frame")
-        for index, label_map in enumerate(self._label_maps):
-            fill_segmentation(draft, label_map, self._frames.volume(index))
-            self._frames.add(sequence, index, draft)
-        self._scene.RemoveNode(draft)
-        self.result = self._frames.show(sequence)
+        self.result = self._frames.show(self._results)
         self.result.SetAndObserveTransformNodeID(self.volume.GetTransformNodeID())
         frames = counted(len(self._frames), "frame")
-        return f"Segmented {frames}: the result is the sequence '{name}'."
+        return f"Segmented {frames}: the result is the sequence '{self._results.GetName()}'."
 
 
 class CompareTask:
@@ -247,6 +261,14 @@ def compared_maps(label_map: Any, reference: Any, grid: Any) -> tuple[LabelMap, 
         return label_map_of(label_map, grid), label_map_of(reference, grid, known)
     truth = label_map_of(reference, grid)
     return label_map_of(label_map, grid, truth.scheme), truth
+
+
+def _refuse_changed(volume: Any, shape: tuple[int, ...], under: Any = None) -> None:
+    if volume_of(volume, under).source.shape != shape:
+        raise VolumeError(
+            f"The volume '{volume.GetName()}' was changed while it was segmented, so the "
+            "result does not fit any more; run it again."
+        )
 
 
 def _refuse_bent(label_map: Any, reference: Any) -> None:

@@ -161,10 +161,8 @@ def write_changes(node: Any, report: FineTuneReport) -> None:
     """Write before and after into a table node: an organ a row, the mean of each set last."""
     names = ("dice_before", "dice_after", "hd95_before_mm", "hd95_after_mm")
     columns: dict[str, list[Any]] = {"measured": [], "organ": []} | {name: [] for name in names}
-    for table in (report.cases, report.guard):
-        for title, numbers in (
-            [*((organ.name, organ) for organ in table.organs), ("mean", table)] if table else ()
-        ):
+    for table in filter(None, (report.cases, report.guard)):
+        for title, numbers in [*((organ.name, organ) for organ in table.organs), ("mean", table)]:
             columns["measured"].append(_heading(table))
             columns["organ"].append(title)
             for name in names:

@@ -15,8 +15,14 @@ from napari_hybridseg.volume import CANONICAL, Volume, VolumeError
 from napari_hybridseg.widgets.facts import VolumeFacts
 
 
-def volume_of(node: Any) -> Volume:
+def volume_of(node: Any, under: Any = None) -> Volume:
     """Describe a scalar or vector volume node; its voxels are not copied.
+
+    Parameters
+    ----------
+    node : vtkMRMLVolumeNode
+    under : vtkMRMLTransformableNode or None
+        Whose transforms count: a frame inside a sequence has none of its own. None is the node.
 
     Returns
     -------
@@ -29,7 +35,7 @@ def volume_of(node: Any) -> Volume:
         If the node has no voxels, or a grid that cannot be used.
     """
     stored = _channels_first(node)
-    source = geometry_of(node, stored.shape[-3:])
+    source = geometry_of(node, stored.shape[-3:], under)
     change = source.to_axis_codes(CANONICAL)
     return Volume(
         geometry=source.reoriented(change),

@@ -17,4 +17,8 @@ class EngineSection:
 
     def refresh(self) -> None:
         """Show the state."""
-        self._ui.installFrame.visible = not self._controller.state.is_installed
+        state = self._controller.state
+        self._ui.installFrame.visible = not state.is_installed
+        if state.obstacle:
+            self._ui.installLine.text = state.obstacle
+            self._ui.installButton.visible = False

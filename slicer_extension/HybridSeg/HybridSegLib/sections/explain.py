@@ -80,7 +80,7 @@ class ExplainSection:
             (ui.figureButton, "Save a picture with legend and provenance, as PNG or SVG."),
             (ui.dataButton, "Save maps as NIfTI, tables as CSV and all numbers as .npz."),
         ):
-            button.enabled = state.explanation is not None
+            button.enabled = state.explanation is not None and not state.is_saving
             button.toolTip = purpose if state.explanation is not None else _NOTHING_SHOWN
 
     def press(self) -> None:

@@ -32,6 +32,8 @@ class TeachSection:
         )
         ui.rehearseButton.connect("clicked(bool)", lambda *_: self._ask_for_cases("rehearse"))
         ui.guardButton.connect("clicked(bool)", lambda *_: self._ask_for_cases("guard"))
+        ui.rehearseClearButton.connect("clicked(bool)", lambda *_: teaching.change(rehearse=None))
+        ui.guardClearButton.connect("clicked(bool)", lambda *_: teaching.change(guard=None))
         ui.pauseButton.connect("clicked(bool)", teaching.pause)
         ui.finishButton.connect("clicked(bool)", lambda *_: teaching.finish())
         ui.teachButton.connect("clicked(bool)", lambda *_: self.press())
@@ -79,6 +81,8 @@ class TeachSection:
         blocked = ui.minutesBox.blockSignals(True)
         ui.minutesBox.value = int(options.minutes or 0)
         ui.minutesBox.blockSignals(blocked)
+        ui.rehearseClearButton.visible = options.rehearse is not None
+        ui.guardClearButton.visible = options.guard is not None
         show_line(ui.rehearseLine, str(options.rehearse) if options.rehearse else "none")
         show_line(
             ui.guardLine,
@@ -111,10 +115,9 @@ class TeachSection:
         self._controller.teaching.change(strategy=self._ui.strategyBox.itemData(index))
 
     def _ask_for_cases(self, field: str) -> None:
-        path = self._dialogs.open_file("Old labelled cases", field, "Datasets (*.json)")
-        if path is not None:
-            is_set = path.name == "corrections.json"
-            self._controller.teaching.change(**{field: path.parent if is_set else path})
+        folder = self._dialogs.choose_folder("A folder of labelled cases", field)
+        if folder is not None:
+            self._controller.teaching.change(**{field: folder})
 
 
 def _curve_text(curves: dict[str, Any]) -> str:

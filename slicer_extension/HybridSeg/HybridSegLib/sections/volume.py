@@ -11,6 +11,10 @@ from HybridSegLib.sections.shown import show_line, show_node
 NO_VOLUME = (
     "Drop a scan (.nrrd, .nii.gz, .mha, DICOM) into the window, or take one from Sample Data."
 )
+ONE_FRAME = (
+    "This is one frame of a sequence: Segment can take all of them; Score, Explain and Correct "
+    "take the frame that is shown."
+)
 
 
 class VolumeSection:
@@ -34,5 +38,6 @@ class VolumeSection:
             show_line(ui.volumeNotes, "")
             return
         show_line(ui.volumeLine, facts.line if facts else "")
-        notes = (facts.problem or "\n".join(facts.notes)) if facts else ""
+        of_frames = [ONE_FRAME] if state.has_frames else []
+        notes = (facts.problem or "\n".join([*facts.notes, *of_frames])) if facts else ""
         show_line(ui.volumeNotes, notes, is_error=bool(facts and facts.problem))
