@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 
 _LARGEST = np.float32(3.4028235e38)
+# voxels whose best and which stay in the first cache while the channels are gone through
+_AT_ONCE = 2048
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -26,11 +28,25 @@ def _add_row(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _offset(shape: Any, start: Any, k: Any, z: Any, y: Any) -> Any:
+def _add_two_rows(
+    total: Any, p: Any, apart: Any, count: Any, written: Any,
+    logits: Any, q: Any, logits_apart: Any, weights: Any, r: Any,
+) -> None:  # fmt: skip
+    """Add a row of two channels, whose numbers lie ``apart``: a quarter quicker than one by one."""
+    for x in range(written):
+        weight = weights[r + x]
+        total[p + x] = total[p + x] + logits[q + x] * weight
+        total[p + apart + x] = total[p + apart + x] + logits[q + logits_apart + x] * weight
+    for x in range(written, count):
+        weight = weights[r + x]
+        total[p + x] = logits[q + x] * weight
+        total[p + apart + x] = logits[q + logits_apart + x] * weight
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _offset(shape: Any, start: Any) -> Any:
     """Say where a row begins; unsigned, or the loops are not vectorised."""
-    return np.uintp(
-        ((k * shape[-3] + start[0] + z) * shape[-2] + start[1] + y) * shape[-1] + start[2]
-    )
+    return np.uintp((start[0] * shape[-2] + start[1]) * shape[-1] + start[2])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -58,17 +74,36 @@ def add_weighted(
     values, weights = logits.reshape(-1), importance.reshape(-1)
     width, width_right = np.uintp(at_left[2, 2]), np.uintp(at_right[2, 2])
     written, written_right = np.uintp(at_left[3, 2]), np.uintp(at_right[3, 2])
-    for k in range(left.shape[0]):
-        for z in range(at_left[2, 0]):
-            for y in range(at_left[2, 1]):
-                p = _offset(left.shape, at_left[0], k, z, y)
-                q = _offset(logits.shape, at_left[1], k, z, y)
-                r = _offset(importance.shape, at_left[1], 0, z, y)
-                _add_row(sums, p, width, written, values, q, weights, r)
-                if width_right:
-                    p = _offset(right.shape, at_right[0], k, z, y)
-                    q = _offset(logits.shape, at_right[1], k, z, y)
-                    r = _offset(importance.shape, at_right[1], 0, z, y)
+    # out of the loops: what is written might be these arrays, for all that the compiler knows
+    first, first_right = _offset(left.shape, at_left[0]), _offset(right.shape, at_right[0])
+    here, here_right = _offset(logits.shape, at_left[1]), _offset(logits.shape, at_right[1])
+    apart, apart_right = np.uintp(left[0].size), np.uintp(right[0].size)
+    deep, high, logits_apart = at_left[2, 0], at_left[2, 1], np.uintp(importance.size)
+    for k in range(0, left.shape[0], 2):
+        are_two = k + 1 < left.shape[0]
+        for z in range(deep):
+            for y in range(high):
+                there = np.uintp((z * logits.shape[2] + y) * logits.shape[3])
+                r, q = here + there, here + there + np.uintp(k) * logits_apart
+                p = first + np.uintp((z * left.shape[2] + y) * left.shape[3])
+                p += np.uintp(k) * apart
+                if are_two:
+                    _add_two_rows(
+                        sums, p, apart, width, written, values, q, logits_apart, weights, r
+                    )
+                else:
+                    _add_row(sums, p, width, written, values, q, weights, r)
+                if not width_right:
+                    continue
+                r, q = here_right + there, here_right + there + np.uintp(k) * logits_apart
+                p = first_right + np.uintp((z * right.shape[2] + y) * right.shape[3])
+                p += np.uintp(k) * apart_right
+                if are_two:
+                    _add_two_rows(
+                        others, p, apart_right, width_right, written_right,
+                        values, q, logits_apart, weights, r,
+                    )  # fmt: skip
+                else:
                     _add_row(others, p, width_right, written_right, values, q, weights, r)
 
 
@@ -144,9 +179,10 @@ def mean_into(total: Any, weights: Any, out: Any, z0: int, k0: int, k1: int) -> 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _blend_rows(near: Any, far: Any, part: Any, out: Any) -> None:
-    for x in range(out.size):
-        out[x] = near[x] + part * (far[x] - near[x])
+def _blend_row(rows: Any, p: Any, q: Any, part: Any, out: Any, r: Any, count: Any) -> None:
+    """Interpolate between two rows that begin at p and q, into a row that begins at r."""
+    for x in range(count):
+        out[r + x] = rows[p + x] + part * (rows[q + x] - rows[p + x])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -159,18 +195,22 @@ def _stretch_row(row: Any, low: Any, high: Any, part: Any, out: Any) -> None:
 @njit(nogil=True, cache=True, error_model="numpy")
 def _stretch_plane(means: Any, z: Any, low: Any, high: Any, part: Any, rows: Any, out: Any) -> None:
     """Interpolate one plane of every channel along X and Y."""
+    flat, width = rows.reshape(-1), np.uintp(rows.shape[1])
     for k in range(means.shape[0]):
         for y in range(means.shape[2]):
             _stretch_row(means[k, z, y], low[2], high[2], part[2], rows[y])
-        for y in range(out.shape[1]):
-            _blend_rows(rows[low[1][y]], rows[high[1][y]], part[1][y], out[k, y])
+        to, r = out[k], np.uintp(0)
+        for y in range(part[1].size):
+            p, q = np.uintp(low[1][y]) * width, np.uintp(high[1][y]) * width
+            _blend_row(flat, p, q, part[1][y], to, r, width)
+            r += width
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _take_larger_between(
     near: Any, far: Any, part: Any, channel: Any, best: Any, which: Any
 ) -> None:
-    for x in range(best.size):
+    for x in range(which.size):
         value = near[x] + part * (far[x] - near[x])
         wins = value > best[x]
         best[x] = value if wins else best[x]
@@ -195,10 +235,11 @@ def largest_between(
     """
     channels = means.shape[0]
     _, height, width = which.shape
-    best = np.empty(width, np.float32)
+    size = height * width
+    best = np.empty(_AT_ONCE, np.float32)
     rows = np.empty((means.shape[2], width), np.float32)
-    near = np.empty((channels, height, width), np.float32)
-    far = np.empty((channels, height, width), np.float32)
+    near = np.empty((channels, size), np.float32)
+    far = np.empty((channels, size), np.float32)
     near_z, far_z = np.int64(-1), np.int64(-1)
     for z in range(z0, z1):
         first, second = np.int64(low[0][z]), np.int64(high[0][z])
@@ -211,9 +252,13 @@ def largest_between(
             _stretch_plane(means, second, low, high, part, rows, far)
             far_z = second
         other = near if second == first else far
-        for y in range(height):
+        plane = which[z].reshape(-1)
+        for begin in range(0, size, _AT_ONCE):
+            end = min(begin + _AT_ONCE, size)
             best[:] = -np.inf
-            row = which[z, y]
-            row[:] = 0
+            some = plane[begin:end]
+            some[:] = 0
             for k in range(channels):
-                _take_larger_between(near[k, y], other[k, y], part[0][z], np.int32(k), best, row)
+                _take_larger_between(
+                    near[k, begin:end], other[k, begin:end], part[0][z], np.int32(k), best, some
+                )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 # below this, a mapping of its own costs more than it saves
-_SMALL_BYTES = 2**20
+_SMALL_BYTES = 2**16
 
 
 def own_pages(shape: int | tuple[int, ...], kind: DTypeLike, *, huge: bool = False) -> NDArray[Any]:
