@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.events import RegionDone
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import LabelMap, Volume, smallest_label_type
+
+Labels = NDArray[np.unsignedinteger]
 
 
 class PartialLabels:
@@ -19,17 +23,21 @@ class PartialLabels:
         What is being segmented.
     scheme : LabelScheme
         The checkpoint's organs.
+    room : callable, optional
+        Makes an array of zeros, given shape (Z, Y, X) and type, to put them into.
     """
 
-    def __init__(self, volume: Volume, scheme: LabelScheme) -> None:
+    def __init__(
+        self, volume: Volume, scheme: LabelScheme, room: Callable[..., Labels] = np.zeros
+    ) -> None:
         self._volume = volume
         self._scheme = scheme
         kind = smallest_label_type(max(scheme.ids, default=0))
-        self._array = np.zeros(volume.geometry.shape, dtype=kind)
+        self._array = room(volume.geometry.shape, dtype=kind)
         self._done = 0
 
     @property
-    def array(self) -> NDArray[np.unsignedinteger]:
+    def array(self) -> Labels:
         """The labels (Z, Y, X) themselves, which further parts go into."""
         return self._array
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QTimer
 
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.options import SegmentOptions
@@ -147,15 +146,14 @@ class Controller:
         self._keeps_partial = False
 
         def on_done(label_map: LabelMap) -> None:
-            self._show_result(task, label_map, then=then)
-            # napari collects garbage when a layer goes: not in the turn that shows the result;
-            # and Qt holds a bound method weakly, so that 'live' would be gone before its turn
-            QTimer.singleShot(0, lambda: live.end())
+            # napari collects garbage when a layer goes, which is felt: this one stays
+            self._show_result(task, label_map, then=then, into=live.give_layer())
 
         def on_ended() -> None:
-            parts = live.end()
+            parts = live.finished()
             if self._keeps_partial and parts is not None:
-                self._show_result(task, parts, is_whole=False)
+                self._show_result(task, parts, is_whole=False, into=live.give_layer())
+            live.end()
 
         self._desk.begin(
             Order(
@@ -239,8 +237,9 @@ class Controller:
         *,
         is_whole: bool = True,
         then: Callable[[str], None] | None = None,
+        into: Any = None,
     ) -> None:
-        layer = task.show(self._viewer, self.book, label_map, is_whole=is_whole)
+        layer = task.show(self._viewer, self.book, label_map, is_whole=is_whole, into=into)
         is_gone = self.book.find(task.volume_key) is None
         did = "Segmented" if is_whole else "Stopped segmenting"
         self._desk.say(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 from qtpy.QtCore import QTimer
 
 from napari_hybridseg.events import Event, RegionDone
@@ -19,7 +21,9 @@ _MS_BETWEEN_DRAWINGS = 200
 
 
 class LiveResult:
-    """Draws finished parts of a run into a layer of its own, which goes when the run ends.
+    """Draws finished parts of a run into a layer of its own.
+
+    When the run ends the layer is given to the result, or goes.
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ class LiveResult:
         self._book = book
         self._task = task
         self._scheme = checkpoint.card.labels
-        self._parts = PartialLabels(task.job.volume, self._scheme)
+        self._parts = PartialLabels(task.job.volume, self._scheme, self._room)
         self._key = ""
         self._is_adding = False
         self._is_over = False
@@ -61,12 +65,22 @@ class LiveResult:
         elif not self._timer.isActive():
             self._timer.start()
 
-    def end(self) -> LabelMap | None:
-        """Remove the layer, and give what was finished, if anything was."""
+    def finished(self) -> LabelMap | None:
+        """Give what is finished so far, if anything is."""
+        return self._parts.label_map() if self._parts.part > 0 else None
+
+    def give_layer(self) -> Any | None:
+        """End, and give the layer away, if it is there."""
+        layer = self._layer()
+        self._key = ""
+        self.end()
+        return layer
+
+    def end(self) -> None:
+        """Draw no more, and remove the layer if it was not given away."""
         self._is_over = True
         self._timer.stop()
         self._remove_layer()
-        return self._parts.label_map() if self._parts.part > 0 else None
 
     def _remove_layer(self) -> None:
         layer = self._layer()
@@ -75,6 +89,12 @@ class LiveResult:
 
     def _layer(self) -> Any | None:
         return self._book.find(self._key) if self._key else None
+
+    def _room(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Make room in the layer's own order, which is quicker to draw and to paint in."""
+        grid = self._task.grid
+        like = np.broadcast_to(np.zeros((), dtype), shape)
+        return grid.to_canonical(np.zeros(grid.to_layer(like).shape, dtype))
 
     def _add_layer(self) -> None:
         chosen = list(self._viewer.layers.selection)

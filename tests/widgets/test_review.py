@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_hybridseg.events import RegionDone
+from napari_hybridseg.formats import StoredImage
+from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.inference.estimate import estimate
+from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.volume import Volume
 from napari_hybridseg.widgets.state import Phase
 
 from .test_panel import Panel
@@ -88,7 +95,7 @@ def test_errors_are_drawn_where_the_maps_differ_and_go_again(segmented):
     assert "HD95" not in segmented.viewer.layers
 
 
-def test_two_label_maps_stand_side_by_side(segmented):
+def test_two_label_maps_stand_side_by_side(segmented, tmp_path):
     result = result_of(segmented)
     other = segmented.viewer.add_labels(
         np.asarray(segmented.viewer.layers["truth"].data),
@@ -101,7 +108,19 @@ def test_two_label_maps_stand_side_by_side(segmented):
     segmented.wait_until(lambda: segmented.state.score.rival is not None)
     assert segmented.state.score.rival.organ(LIVER).dice == 1.0
     assert segmented.state.score.report.organ(LIVER).dice < 1.0
-    assert segmented.widget.review.table.scores.texts()[0][-2:] == ["other Dice", "other HD95"]
+    review = segmented.widget.review
+    assert review.table.scores.texts()[0][-2:] == ["other Dice", "other HD95 (monai)"]
+    review.save(tmp_path / "scores.csv")
+    rows = [*csv.DictReader((tmp_path / "scores.csv").open())]
+    dice = {row["label_map"]: float(row["dice"]) for row in rows if row["label"] == str(LIVER)}
+    assert dice == {result.name: pytest.approx(dice[result.name]), "perfect": 1.0}
+    assert dice[result.name] < 1
+    assert {row["hd95_convention"] for row in rows} == {"monai"}
+    review.save(tmp_path / "scores.json")
+    first, second = json.loads((tmp_path / "scores.json").read_text())
+    assert (first["label_map"], second["label_map"]) == (result.name, "perfect")
+    assert second["organs"][0]["dice"] == 1.0
+    assert second["convention"] == "monai"
 
 
 def started(panel: Panel, engine: Any, volume: Any, checkpoint_file: Any) -> Any:
@@ -128,8 +147,11 @@ def test_a_run_is_watched_as_it_grows(panel, engine, make_volume, checkpoint_fil
     assert not live.editable
     engine.gate.set()
     panel.wait_for(Phase.DONE)
-    panel.wait_until(lambda: "scan · test-unet (running)" not in panel.viewer.layers)
-    assert len(panel.results) == 1
+    assert "scan · test-unet (running)" not in panel.viewer.layers
+    # the same layer is the result now: napari takes long over a layer that comes or goes
+    assert panel.results == [live]
+    assert live.editable
+    assert panel.viewer.layers.selection.active.name == live.name
 
 
 @pytest.mark.parametrize("keeps", [True, False])
@@ -153,3 +175,28 @@ def test_what_a_run_costs_is_said_before_it(panel, make_volume, checkpoint_file)
     panel.widget.segment.options_chosen.emit(panel.state.options.model_copy(update={"tta": True}))
     panel.wait_until(lambda: panel.state.options.tta)
     assert "about" in line.text()  # the same probe serves
+    assert panel.run_button.toolTip().endswith(line.text())
+
+
+def test_only_the_bodys_windows_are_counted_whatever_is_chosen_then(panel, checkpoint_file):
+    grid = Geometry((40, 40, 20), (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    array = np.full((1, 20, 40, 40), -1000, np.float32)
+    array[:, 8:14, 16:24, 16:24] = 40
+    volume = Volume.from_stored(StoredImage(array, grid, modality="CT"), "scan")
+    panel.add(volume)
+    panel.widget.checkpoint.chosen.emit(checkpoint_file)
+    card = panel.state.checkpoint.card
+    whole, body = (
+        estimate(volume, card, SegmentOptions(body_crop=crop)).windows for crop in ("off", "auto")
+    )
+    assert body < whole
+    line = panel.widget.segment.cost
+    panel.wait_until(lambda: line.text().startswith(f"{body} windows · about"))
+    for change in ({"tta": True}, {"tta": False}):
+        panel.widget.segment.options_chosen.emit(panel.state.options.model_copy(update=change))
+        panel.wait_until(lambda: line.text().startswith(f"{body} windows"))
+        assert f"{body} windows" in line.text()
+    panel.widget.segment.options_chosen.emit(
+        panel.state.options.model_copy(update={"body_crop": "off"})
+    )
+    panel.wait_until(lambda: line.text().startswith(f"{whole} windows"))
