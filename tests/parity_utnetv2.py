@@ -23,6 +23,7 @@ _SETTINGS = {
     "aux_loss": "auxiliary_head",
 }
 _NORMS = {"in": "instance", "bn": "batch"}
+_CLASS_OF = {"cbim_28e73c9": "UTNetV2"}
 _PARTS = {
     "merge": "patch_merging.out",
     "map_projection": "patch_merging.map_proj",
@@ -39,10 +40,14 @@ _ATTENTION = {
 def build(meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Give our architecture's name and config for the metadata of a golden file or key list."""
     theirs = dict(meta["kwargs"])
-    assert theirs.pop("conv_block") == "BasicBlock"
+    block = theirs.pop("conv_block", "BasicBlock")
+    if block != "BasicBlock":
+        raise ValueError(f"no published network has the convolution block {block!r}")
     map_size = theirs.pop("map_size")
-    dims = len(map_size) if isinstance(map_size, list) else 2
-    config: dict[str, Any] = {"map_size": map_size if dims == 3 else [map_size, map_size]}
+    dims = meta.get("dim", len(map_size) if isinstance(map_size, list) else 2)
+    config: dict[str, Any] = {
+        "map_size": map_size if isinstance(map_size, list) else [map_size] * dims
+    }
     config["activation"] = theirs.pop("act").lower()
     if "norm" in theirs:
         config["norm"] = _NORMS[theirs.pop("norm")]
@@ -53,8 +58,8 @@ def build(meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if len(meta["args"]) > 2:
         config["base_channels"] = meta["args"][2]
     config |= {_SETTINGS[key]: value for key, value in theirs.items()}
-    family = "utnetv2" if meta["upstream"] == "cbim_28e73c9" else "medformer"
-    return f"{family}-{dims}d", config
+    is_medformer = meta.get("cls", _CLASS_OF.get(meta["upstream"], "MedFormer")) == "MedFormer"
+    return f"{'medformer' if is_medformer else 'utnetv2'}-{dims}d", config
 
 
 def intermediates(network: nn.Module) -> dict[str, Tensor]:

@@ -22,10 +22,11 @@ def build(meta: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
     A single block's case gives the smallest network whose blocks are like it.
     """
-    settings = meta["kwargs"]
-    config: dict[str, Any] = {"kernel": settings.get("kernel", 7)}
-    config["block"] = _BLOCKS[settings.get("mlp", "grouped")]
-    if meta["cls"] == SINGLE_BLOCK:
+    settings = meta["kwargs"] if "kwargs" in meta else meta["args"]
+    is_old = "before 696f643" in meta.get("upstream", "")
+    config: dict[str, Any] = {"kernel": settings.get("kernel", 13 if is_old else 7)}
+    config["block"] = _BLOCKS[settings.get("mlp", "ungrouped" if is_old else "grouped")]
+    if meta.get("cls") == SINGLE_BLOCK:
         width = settings["dim"]
         config |= {"feature_sizes": (width,) * 4, "depths": (1,) * 4, "hidden_size": width}
     else:

@@ -8,9 +8,7 @@ one call.
 from __future__ import annotations
 
 import io
-import pickle
 import re
-import struct
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.errors import UNREADABLE_PICKLE, HybridSegError
 
 _NUMPY_TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
@@ -39,21 +37,6 @@ _ALLOWED: tuple[Any, ...] = (
     ),
 )
 _FOREIGN_NAME = re.compile(r"GLOBAL (\w[\w.]*\.\w+)|got <class '([\w.]+)'")
-# whatever bytes can make a reader of pickles stumble over
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    MemoryError,
-    struct.error,
-)
 
 
 class ForeignFileError(HybridSegError):
@@ -78,7 +61,7 @@ def read_torch_file(content: bytes, name: str) -> Any:
     try:
         with _allowing(_ALLOWED):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE_PICKLE as error:
         raise ForeignFileError(_reason(name, str(error))) from error
 
 

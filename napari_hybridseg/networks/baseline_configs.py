@@ -116,6 +116,12 @@ class BasicUnetConfig(BaselineConfig):
     upsample: Literal["deconv", "pixelshuffle", "nontrainable"] = "deconv"
     dropout: Chance = 0.0
 
+    @model_validator(mode="after")
+    def _can_be_halved(self) -> Self:
+        if min(self.features[2:5]) < 2:
+            raise ValueError("the decoder halves the features of levels 3 to 5: at least 2 each")
+        return self
+
 
 class UnetPlusPlusConfig(BasicUnetConfig):
     """MONAI's ``BasicUNetPlusPlus``, in 2D as in the UTNetV2 paper.
@@ -270,6 +276,15 @@ class DynUnetConfig(DeepConfig):
 
     deep_supervision: NonNegativeInt = 3
     residual: bool = False
+
+    @model_validator(mode="after")
+    def _kernels_reach(self) -> Self:
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            edges = per_axis(kernel, self.spatial_dims)
+            steps = per_axis(stride, self.spatial_dims)
+            if any(step > edge + 1 for edge, step in zip(edges, steps, strict=True)):
+                raise ValueError(f"a kernel of {kernel} does not reach over a stride of {stride}")
+        return self
 
     @model_validator(mode="after")
     def _has_levels_for_heads(self) -> Self:

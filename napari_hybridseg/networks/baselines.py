@@ -18,7 +18,6 @@ from monai.networks.nets import (
     DynUNet,
     MedNeXt,
     SegResNet,
-    SwinUNETR,
     UNet,
     VNet,
 )
@@ -28,6 +27,7 @@ from napari_hybridseg.networks import baseline_configs as configs
 from napari_hybridseg.networks import nnunet_baselines as nnunet
 from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.baseline_constraints import FixedSize, halved, strided
+from napari_hybridseg.networks.one_graph import OneGraphSwinUnetr, follow_up_cats
 from napari_hybridseg.networks.registry import Architecture, ArchitectureError, NetworkConfig
 
 Config = TypeVar("Config", bound=configs.BaselineConfig)
@@ -50,6 +50,7 @@ class UnetPlusPlus(SegmentationNetwork, BasicUNetPlusPlus):
             deep_supervision=config.deep_supervision,
             **_basic_unet(config),
         )
+        follow_up_cats(self)
         heads = 4 if config.deep_supervision else 1
         self.head_weights = (1.0 / heads,) * heads
         self.prediction_head = heads - 1
@@ -140,6 +141,7 @@ class _MonaiBuilder(Generic[Config]):
             out_channels=num_classes,
             **self._settings(config),
         )
+        follow_up_cats(network)
         return network
 
 
@@ -316,7 +318,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Hatamizadeh et al. 2022, arXiv 2201.01266",
         spatial_dims=3,
         config_class=configs.SwinUnetrConfig,
-        build=_MonaiBuilder(SwinUNETR, _swin_unetr),
+        build=_MonaiBuilder(OneGraphSwinUnetr, _swin_unetr),
         constraints=lambda config: halved(5, config.spatial_dims),
         paper_parameters=62.2,
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from functools import wraps
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -262,26 +262,46 @@ def _load_third_party(point: Any) -> Architecture:
         raise ArchitectureError(
             f"The architecture {point.name!r} of {point.value!r} is no Architecture object."
         )
-    return replace(
-        loaded,
-        name=point.name,
-        build=_guarded(loaded.build, point),
-        constraints=_guarded(loaded.constraints, point),
+    parts = {field.name: getattr(loaded, field.name) for field in fields(Architecture)}
+    return _ThirdParty(
+        **parts
+        | {
+            "name": point.name,
+            "build": _guarded(loaded.build, point, "Module"),
+            "constraints": _guarded(loaded.constraints, point, "Constraints"),
+        },
+        point=point,
     )
 
 
-def _guarded(call: Callable[..., Any], point: Any) -> Callable[..., Any]:
-    """Turn any fault of a plugin's function into a sentence."""
+@dataclass(frozen=True)
+class _ThirdParty(Architecture):
+    """An entry of a plugin, whose every fault is a sentence; ``point`` is where it is from."""
+
+    point: Any = None
+
+    def make_config(self, config: Mapping[str, Any] | NetworkConfig | None = None) -> NetworkConfig:
+        made: NetworkConfig = _guarded(super().make_config, self.point, "NetworkConfig")(config)
+        return made
+
+
+def _guarded(call: Callable[..., Any], point: Any, kind: str) -> Callable[..., Any]:
+    """Turn any fault of a plugin's function into a sentence; it has to give an object of a kind."""
 
     @wraps(call)
     def guarded(*arguments: Any) -> Any:
         try:
-            return call(*arguments)
+            made = call(*arguments)
+            # by its name: torch is not imported to look at a config
+            if kind not in (base.__name__ for base in type(made).__mro__):
+                raise TypeError(f"it gives a {type(made).__name__} where a {kind} is needed")
         except HybridSegError:
             raise
         except Exception as error:
             raise ArchitectureError(
-                f"The architecture {point.name!r} of {point.value!r} cannot be built: {error}."
+                f"The architecture {point.name!r} of {point.value!r} cannot be built: "
+                f"{' '.join(str(error).split())}."
             ) from error
+        return made
 
     return guarded

@@ -6,7 +6,6 @@ or ViT (the authors' or timm's file). Nothing is downloaded here and nothing is 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from math import isqrt
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.errors import UNREADABLE_PICKLE, HybridSegError
 from napari_hybridseg.networks.resnet import ResNetV2
 from napari_hybridseg.networks.vit import VisionTransformer, resize_positions
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 Branch = Literal["cnn", "transformer"]
 
 _POSITIONS = "pos_embed"
+_UNREADABLE: tuple[type[Exception], ...] = (*UNREADABLE_PICKLE, SafetensorError)
 
 
 class BackboneWeightsError(HybridSegError):
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             loaded: Any = load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+    except _UNREADABLE as error:
         raise BackboneWeightsError(
             f"{path.name} cannot be read as a file of weights alone; "
             "download it again from its publisher, as .safetensors where there is one."

@@ -47,7 +47,7 @@ def _preset(
     return Preset(
         dataset=dataset,
         architecture="transfuse-s",
-        also_for=() if hidden else ("transfuse-l",),
+        also_for=() if hidden else ("transfuse-l", "transfuse-l384", "transfuse-lstar"),
         config={"grid": (rows // 16, columns // 16)},
         hidden=hidden or {},
         labels=labels,

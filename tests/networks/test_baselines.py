@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from monai.networks.nets import DynUNet
+from monai.networks.nets import BasicUNet, DynUNet, SwinUNETR
 from safetensors.torch import save
 from small_networks import BASELINES as SMALL
 from small_networks import NNUNET
@@ -146,6 +146,34 @@ def test_dynunet_answers_as_monais_own() -> None:
         assert torch.equal(coarser, theirs.heads[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "theirs", "settings"),
+    [
+        ("basic-unet", BasicUNet, {"features": (4, 4, 8, 8, 8, 4)}),
+        ("swin-unetr", SwinUNETR, {"feature_size": 12, "depths": (1, 1, 1, 1)}),
+    ],
+)
+def test_what_is_written_for_one_graph_answers_as_monais_own(
+    name: str, theirs: Any, settings: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    ours = create_network(name, 2, 3, spatial_dims=2, **settings).eval()
+    if name == "basic-unet":
+        settings = settings | {"norm": ("instance", {"affine": True}), "dropout": 0.0}
+    monais = theirs(spatial_dims=2, in_channels=2, out_channels=3, **settings).eval()
+    monais.load_state_dict(ours.state_dict(), strict=True)
+    size = (37, 50) if name == "basic-unet" else (64, 64)  # MONAI's U-Net pads odd edges
+    image = torch.randn(1, 2, *size)
+    with torch.no_grad():
+        assert torch.equal(ours(image), monais(image))
+
+
+def test_swin_unetr_refuses_a_window_that_does_not_divide() -> None:
+    network, _size = small("swin-unetr", 2)
+    with pytest.raises(ValueError, match="multiple of 32"):
+        network(torch.randn(1, 2, 48, 64))
+
+
 def test_coarser_heads_lie_on_coarser_grids() -> None:
     network, size = small("dynunet", 2)
     finest, coarser = network_heads(network, torch.randn(1, 2, *size))
@@ -230,6 +258,9 @@ def test_the_attention_gate_can_be_observed() -> None:
         ("swin-unetr", {"num_heads": (5, 6, 12, 24)}, "do not divide among 5 heads"),
         ("dynunet", {"kernels": (3, 3)}, "one entry for each stage"),
         ("dynunet", {"deep_supervision": 5}, "at most 4 coarser levels"),
+        ("basic-unet", {"features": (4, 4, 4, 4, 1, 4)}, "at least 2 each"),
+        ("unet-plus-plus", {"features": (4, 4, 1, 4, 4, 4)}, "at least 2 each"),
+        ("dynunet", {"strides": (1, 2, 2, 2, 2, 5)}, "does not reach over a stride of 5"),
         ("dynunet", {"strides": (2, 2, 2, 2, 2, 2)}, "its stride is 1"),
         ("mednext", {"blocks_up": (2, 2)}, "same number of stages"),
         ("plain-conv-unet", {"blocks": (1,)}, "6 stages need 6 blocks"),

@@ -1,4 +1,4 @@
-"""Every paper's network can be exported and compiled, and is made the same from one seed."""
+"""Every network can be exported and compiled, and is made the same from one seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from small_networks import PAPERS
+from small_networks import EVERY, NNUNET, PAPERS
 from torch import Tensor, nn
 
 from napari_hybridseg.networks import create_network, get_architecture
@@ -17,14 +17,16 @@ VARIANTS = {
     "cotr as the authors wrote it": ("cotr-star", PAPERS["cotr-star"] | {"axis_order": "legacy"}),
     "3D UX-Net with MLP blocks": ("uxnet-3d", PAPERS["uxnet-3d"] | {"block": "mlp"}),
 }
-CASES = {name: (name, config) for name, config in PAPERS.items()} | VARIANTS
+CASES = {name: (name, config) for name, config in EVERY.items()} | VARIANTS
 # tracing takes seconds: one of each family is always looked at, the rest with the slow tests
-OFTEN = ("utnetv2-3d", "cotr", "transfuse-s", "uxnet-3d")
+OFTEN = ("utnetv2-3d", "cotr", "transfuse-s", "uxnet-3d", "basic-unet")
 TRACED = [case if case in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 def make(case: str, seed: int = 0) -> nn.Module:
     name, config = CASES[case]
+    if name in NNUNET:
+        pytest.importorskip("dynamic_network_architectures")
     torch.manual_seed(seed)
     return create_network(name, 1, 2, **config).eval()
 

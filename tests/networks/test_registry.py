@@ -10,12 +10,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 from torch import nn
 
+from napari_hybridseg.cli.architectures import _describe
 from napari_hybridseg.networks import (
     Architecture,
     ArchitectureError,
     Constraints,
+    NetworkConfig,
     architecture_names,
     create_network,
     get_architecture,
@@ -31,7 +34,15 @@ def _fault(*_: Any) -> Any:
     raise ZeroDivisionError("what a plugin\ndid wrong")
 
 
+class _FaultyConfig(NetworkConfig):
+    @model_validator(mode="after")
+    def _check(self) -> Any:
+        return _fault()
+
+
 FAULTY = replace(THIRD_PARTY, build=_fault, constraints=_fault)
+NO_NETWORK = replace(THIRD_PARTY, build=lambda *_: "a net", constraints=lambda _: (16, 16))
+NO_CONFIG = replace(THIRD_PARTY, config_class=_FaultyConfig)
 
 
 @given(
@@ -106,6 +117,8 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
                 ("my-net", "THIRD_PARTY"),
                 ("broken", "GONE"),
                 ("faulty", "FAULTY"),
+                ("no-config", "NO_CONFIG"),
+                ("no-network", "NO_NETWORK"),
                 ("odd", "NOT_ONE"),
                 ("unet", "THIRD_PARTY"),
             )
@@ -116,7 +129,14 @@ def third_party(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("third_party")
 def test_third_parties_can_add_architectures() -> None:
-    assert architecture_names()[-4:] == ("broken", "faulty", "my-net", "odd")
+    assert architecture_names()[-6:] == (
+        "broken",
+        "faulty",
+        "my-net",
+        "no-config",
+        "no-network",
+        "odd",
+    )
     assert get_architecture("my-net").config_class is THIRD_PARTY.config_class
     network = create_network("my-net", 1, 2, channels=(4, 8), strides=(2,))
     assert isinstance(network, nn.Module)
@@ -145,6 +165,26 @@ def test_a_third_partys_fault_in_use_is_said() -> None:
         create_network("faulty")
     with pytest.raises(ArchitectureError, match="cannot be built"):
         architecture.constraints(architecture.make_config())
+
+
+@pytest.mark.usefixtures("third_party")
+def test_what_a_third_party_gives_is_looked_at() -> None:
+    with pytest.raises(ArchitectureError, match="gives a str where a Module is needed"):
+        create_network("no-network")
+    architecture = get_architecture("no-network")
+    with pytest.raises(ArchitectureError, match="gives a tuple where a Constraints is needed"):
+        architecture.constraints(architecture.make_config())
+    with pytest.raises(ArchitectureError, match="cannot be built: what a plugin did wrong"):
+        get_architecture("no-config").make_config()
+
+
+@pytest.mark.usefixtures("third_party")
+def test_the_list_of_architectures_survives_every_third_party() -> None:
+    found = {entry["name"]: entry for entry in map(_describe, architecture_names()[-6:])}
+    assert found["my-net"]["parameters"] > 0
+    for name in ("broken", "faulty", "no-config", "no-network", "odd"):
+        assert found[name]["parameters"] is None
+        assert name in found[name]["note"]
 
 
 def test_listing_names_imports_no_network() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 import torch
+from mutations import MUTATIONS
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -109,3 +111,14 @@ def test_a_pickled_object_is_refused_unread(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")
     with pytest.raises(BackboneWeightsError, match="cannot be read"):
         load_backbone_weights(TransFuse(3, 1, SMALL), tmp_path / "module.pth")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_file_is_refused_or_read(tmp_path: Path, zipped: bool) -> None:
+    path, network = tmp_path / "deit.pth", TransFuse(3, 1, SMALL)
+    torch.save({"a": torch.ones(9)}, path, _use_new_zipfile_serialization=zipped)
+    whole, rng = path.read_bytes(), random.Random(0)
+    for index in range(80):
+        path.write_bytes(MUTATIONS[index % len(MUTATIONS)](whole, rng, len(whole) // 2))
+        with pytest.raises(BackboneWeightsError):
+            load_backbone_weights(network, path)

@@ -8,6 +8,7 @@ import numpy as np
 import parity
 import pytest
 import torch
+from parity_support import assert_same_distribution
 from torch import nn
 
 from napari_hybridseg.interop import convert_state_dict
@@ -96,8 +97,10 @@ def test_fresh_weights_are_spread_like_the_authors(golden: Path, case: str) -> N
     torch.manual_seed(0)
     network = create_network(name, *meta["args"], **config)
     theirs = authors_key_map(get_architecture(name).make_config(config))
-    for key, weight in network.named_parameters():
-        _, _, spread, low, high = statistics[theirs[key]]
+    ours = {theirs[key]: weight for key, weight in network.named_parameters()}
+    assert_same_distribution(ours, statistics)
+    for key, weight in ours.items():
+        _, _, spread, low, high = statistics[key]
         if low == high:
             assert (weight == low).all(), key
         elif weight.numel() >= 100:

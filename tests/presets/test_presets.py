@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from small_networks import PAPERS
 
 from napari_hybridseg.model_card import PercentileStandardise
 from napari_hybridseg.networks import get_architecture
@@ -31,6 +32,13 @@ def test_network_can_be_given_the_presets_window(preset):
         flat = preset.windows.slice_axis
         size = tuple(n for axis, n in enumerate(preset.windows.size) if axis != flat)
         assert architecture.constraints(config).allows(size)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_network_of_the_papers_has_a_protocol_to_train_by(name):
+    for preset in presets_for(name):
+        assert TrainOptions(**preset_train_options(preset.name, name)).architecture == name
+    assert presets_for(name)
 
 
 @pytest.mark.parametrize("preset", BY_NAME)
