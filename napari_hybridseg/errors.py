@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# what a reader of pickles, torch's restricted one too, stumbles over in damaged bytes
+UNREADABLE_PICKLE: tuple[type[Exception], ...] = (
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+    struct.error,
+)
 # torch raises a plain RuntimeError for most of these
 _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
 

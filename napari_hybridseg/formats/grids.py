@@ -102,8 +102,8 @@ def settle(raw: RawImage, path: Path, sheared: Sheared = "refuse") -> StoredImag
         elif sheared == "refuse":
             raise IrregularGridError(
                 f"{path} is sheared: its axes are {np.rad2deg(np.arcsin(min(skew, 1))):.1f} "
-                "degrees off a right angle (a tilted gantry?); open it with resampling, or export "
-                "it with the tilt corrected."
+                "degrees off a right angle (a tilted gantry?)",
+                "export it with the tilt corrected",
             )
         else:
             array, affine = _resampled(raw, path, linear=sheared == "resample")

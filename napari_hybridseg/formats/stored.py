@@ -22,11 +22,30 @@ class FormatError(HybridSegError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else _UNPRINTABLE for c in message))
+        super().__init__(_printable(message))
 
 
 class IrregularGridError(FormatError):
-    """A file whose voxels lie on no even, right-angled grid: it opens only by resampling."""
+    """A file whose voxels lie on no even, right-angled grid: it opens only by resampling.
+
+    Parameters
+    ----------
+    problem : str
+        The sentence without its full stop and without what to do; kept as an attribute, for a
+        face that offers the resampling itself.
+    otherwise : str
+        What to do instead of resampling.
+    """
+
+    def __init__(self, problem: str, otherwise: str = "export it again") -> None:
+        super().__init__(
+            f"{problem}; open it with resampling (--resample on the command line), or {otherwise}."
+        )
+        self.problem = _printable(problem)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else _UNPRINTABLE for c in text)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.formats import IrregularGridError
 from napari_hybridseg.inference.preprocess import (
     finite_values,
     prepare,
@@ -178,8 +179,15 @@ def load_cases(
 
 
 def _read(case: Case, scheme: LabelScheme) -> tuple[Volume, LabelMap]:
-    volume = load_volume(case.image)
-    labels = load_label_map(case.label, scheme)
+    try:
+        volume = load_volume(case.image)
+        labels = load_label_map(case.label, scheme)
+    except IrregularGridError as error:
+        raise DatasetError(
+            f"The case {case.image.name} cannot be trained on: its slices or axes are irregular, "
+            f"in the image or in {case.label.name}; export it again on an even, right-angled grid, "
+            "or leave it out."
+        ) from error
     if not volume.geometry.same_grid(labels.geometry, tolerance=0.1):
         raise DatasetError(
             f"{case.label} does not lie on the grid of {case.image}: "

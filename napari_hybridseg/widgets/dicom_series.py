@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QApplication, QInputDialog
+from qtpy.QtWidgets import QInputDialog
 
 from napari_hybridseg.formats import FormatError
 from napari_hybridseg.formats.dicom import Algorithm, SeriesInfo, list_series, write_dicom_seg
 from napari_hybridseg.volume import LabelMap
+from napari_hybridseg.widgets.questions import window_to_ask_in
 
 SERIES_KEY = "dicom_series"
 
@@ -31,9 +32,9 @@ def series_in(path: Path) -> list[SeriesInfo]:
 
 def ask_for_series(path: Path, series: Sequence[SeriesInfo]) -> SeriesInfo | None:
     """Let the user choose one; None if the user wants none."""
-    lines = [f"{number}. {one.describe()}" for number, one in enumerate(series, 1)]
+    lines = [f"{number}. {one.describe(path)}" for number, one in enumerate(series, 1)]
     line, is_chosen = QInputDialog.getItem(
-        QApplication.activeWindow(),
+        window_to_ask_in(),
         "Choose a DICOM series",
         f"{path.name} holds {len(series)} series:",
         lines,

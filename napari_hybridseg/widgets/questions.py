@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, TypeVar
 
 from qtpy.QtCore import QThread
-from qtpy.QtWidgets import QApplication, QMessageBox
+from qtpy.QtWidgets import QApplication, QMessageBox, QWidget
 
 from napari_hybridseg.formats import IrregularGridError
 
@@ -20,6 +20,12 @@ def can_ask() -> bool:
     if application is None or QThread.currentThread() != application.thread():
         return False
     return any(window.isVisible() for window in QApplication.topLevelWidgets())
+
+
+def window_to_ask_in() -> QWidget | None:
+    """Give the window that a question belongs to; its look is taken from there."""
+    visible = (window for window in QApplication.topLevelWidgets() if window.isVisible())
+    return QApplication.activeWindow() or next(visible, None)
 
 
 def read_or_resample(read: Callable[[bool], Opened]) -> Opened | None:
@@ -44,7 +50,7 @@ def read_or_resample(read: Callable[[bool], Opened]) -> Opened | None:
     except IrregularGridError as refusal:
         if not can_ask():
             raise
-        return read(True) if ask_to_resample(str(refusal)) else None
+        return read(True) if ask_to_resample(f"{refusal.problem}.") else None
 
 
 def ask_to_resample(refusal: str) -> bool:
@@ -78,8 +84,7 @@ def ask_what_volumes_are(name: str, count: int) -> Literal["time", "channels"] |
 
 
 def _box(title: str, text: str) -> QMessageBox:
-    visible = (window for window in QApplication.topLevelWidgets() if window.isVisible())
-    box = QMessageBox(QApplication.activeWindow() or next(visible, None))
+    box = QMessageBox(window_to_ask_in())
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle(title)
     box.setText(text)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from napari_hybridseg.corrections.manifest import CASE_MANIFEST, EDITED
 from napari_hybridseg.formats import (
     ChannelAxis,
     Sheared,
@@ -116,10 +117,11 @@ def _shown(
 def looks_like_labels(path: Path, stored: StoredImage) -> bool:
     """Say whether a file is to be opened as labels.
 
-    It is if it names its labels, or if it is called so (``..._label``, ``..._reference``) or a JSON
-    file of its name has label names, and it holds few different whole numbers from 0 up.
+    It is if it names its labels, or if it is the edited voxels of a correction, or if it is called
+    so (``..._label``, ``..._reference``) or a JSON file of its name has label names, and it holds
+    few different whole numbers from 0 up.
     """
-    if stored.scheme is not None:
+    if stored.scheme is not None or _is_edited_mask(path):
         return True
     array = stored.array
     is_called_so = not LABEL_WORDS.isdisjoint(words_of(image_name(path))[-1:])
@@ -130,6 +132,10 @@ def looks_like_labels(path: Path, stored: StoredImage) -> bool:
         return False
     values = np.unique(array)
     return bool(len(values) <= _MOST_LABELS and np.equal(values, np.rint(values)).all())
+
+
+def _is_edited_mask(path: Path) -> bool:
+    return path.name == EDITED and (path.parent / CASE_MANIFEST).is_file()
 
 
 def _as_paths(path: PathOrPaths) -> list[Path]:

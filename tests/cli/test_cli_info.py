@@ -80,6 +80,19 @@ def test_values_that_are_no_numbers(tmp_path: Path) -> None:
     assert "none is a number" in hybridseg("info", tmp_path / "n.nrrd").out
 
 
+def test_a_refused_scan_names_the_option_that_opens_it(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    sheared = np.diag([1.0, 1.0, 2.0, 1.0])
+    sheared[1, 2] = 0.8
+    nibabel.save(nibabel.Nifti1Image(np.ones((8, 8, 8), np.int16), sheared), tmp_path / "s.nii")
+    ran = hybridseg("info", tmp_path / "s.nii")
+    assert ran.code == 1
+    assert "open it with resampling (--resample on the command line)" in ran.err
+    again = hybridseg("info", tmp_path / "s.nii", "--resample")
+    assert again.code == 0
+    assert "resampled to a right-angled grid" in again.out
+
+
 def test_one_bad_file_does_not_stop_the_rest(tmp_path: Path, image: Path) -> None:
     (tmp_path / "bad.nii.gz").write_bytes(b"no image")
     ran = hybridseg_process(

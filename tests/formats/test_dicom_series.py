@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -150,9 +151,12 @@ def test_a_file_that_is_there_twice_counts_once(tmp_path: Path) -> None:
 def test_several_series_are_listed_and_one_is_chosen(tmp_path: Path) -> None:
     save_series(tmp_path / "a", VOXELS)
     save_series(tmp_path / "b", VOXELS[:3] + 1, series="1.2.9", description="Scout")
-    with pytest.raises(FormatError, match=r"several series.*'Thorax 5\.0'.*5 slices.*'Scout'"):
+    with pytest.raises(
+        FormatError, match=r"several series.*'Thorax 5\.0'.*5 slices.*'Scout'"
+    ) as no:
         read_series(tmp_path)
     infos = list_series(tmp_path)
+    assert re.search(r"in a/\S+\).* in b/\S+\)", str(no.value))
     assert [(i.description, i.modality, i.count, i.size) for i in infos] == [
         ("Thorax 5.0", "CT", 5, (7, 6)),
         ("Scout", "CT", 3, (7, 6)),

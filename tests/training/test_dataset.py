@@ -122,6 +122,15 @@ def other_grid(path: Path) -> None:
     write_image(path.parent / "label1.nii.gz", labels, grid((4, 4, 4)), overwrite=True)
 
 
+def sheared(path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    affine = np.eye(4)
+    affine[0, 2] = 0.5
+    nibabel.save(
+        nibabel.Nifti1Image(np.ones(SHAPE[::-1], np.float32), affine), path.parent / "image1.nii.gz"
+    )
+
+
 def other_channels(path: Path) -> None:
     image = np.zeros((2, *SHAPE), np.float32)
     write_image(path.parent / "image1.nii.gz", image, grid(SHAPE), overwrite=True)
@@ -166,6 +175,7 @@ def same_case_twice(path: Path) -> None:
         (same_case_twice, r"to train on and to hold out, e\.g\. .*image0"),
         (other_grid, r"label1\S* does not lie on the grid of .*image1"),
         (ct_on_another_grid, r"label1\S* does not lie on the grid of .*image1"),
+        (sheared, r"image1\S* cannot be trained on: its slices or axes are irregular"),
         (other_channels, r"image1\S* has 2 channels where .*image0\S* has 1"),
         (unknown_label, r"label1\S* has the labels \[9\]"),
         (empty_ct, "No organ is labelled"),

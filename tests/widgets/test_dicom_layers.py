@@ -108,19 +108,13 @@ def test_the_user_chooses_among_several_series_and_the_largest_is_offered(two_se
         return next(item for item in items if "Localiser" in item), True
 
     monkeypatch.setattr(readers, "can_ask", lambda: True)
-    monkeypatch.setattr(dicom_series, "QApplication", _NoWindow)
+    monkeypatch.setattr(dicom_series, "window_to_ask_in", lambda: None)
     monkeypatch.setattr(dicom_series.QInputDialog, "getItem", choose)
     ((data, attributes, _),) = opened(two_series)
     assert (len(asked["items"]), "Thorax" in asked["offered"]) == (2, True)
     assert (attributes["name"], data.shape) == ("Localiser", (2, 6, 8))
     monkeypatch.setattr(dicom_series.QInputDialog, "getItem", lambda *_: ("", False))
     assert read_files(str(two_series)) == [(None,)]
-
-
-class _NoWindow:
-    @staticmethod
-    def activeWindow() -> None:
-        return None
 
 
 @pytest.mark.parametrize("about", [{}, {"checkpoint": "torso", "voxels_crc32": 1}])

@@ -57,6 +57,17 @@ def test_a_file_of_numbers_opens_as_labels_if_it_is_called_so(label_map, tmp_pat
     assert opened == kind
 
 
+def test_the_edited_voxels_of_a_correction_open_as_labels(label_map, tmp_path):
+    path = tmp_path / "edited.nrrd"
+    mask = (label_map.array > 0).astype(np.uint8)
+    write_image(path, label_map.to_source(mask), label_map.source)
+    assert [kind for _, _, kind in read_files(str(path))] == ["image"]
+    (tmp_path / "case.json").write_text("{}")
+    ((data, _, kind),) = read_files(str(path))
+    assert kind == "labels"
+    assert data.sum() == mask.sum()
+
+
 def test_a_file_opens_as_labels_if_a_json_of_its_name_has_label_names(label_map, tmp_path):
     write_image(tmp_path / "case.nii.gz", label_map.to_source(label_map.array), label_map.source)
     (tmp_path / "case.json").write_text('{"RepetitionTime": 2}')

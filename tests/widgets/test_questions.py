@@ -77,6 +77,7 @@ def test_a_sheared_file_opens_resampled_if_the_user_wants_it(
     said = answer("Resample to a regular grid")
     ((data, attributes, kind),) = opened(sheared)
     assert "is sheared" in said[0]
+    assert "--resample" not in said[0]  # the button does it
     assert kind == "image"
     np.testing.assert_array_equal(
         data[::-1], Volume.from_stored(read_image(sheared, sheared="resample")).array[0]

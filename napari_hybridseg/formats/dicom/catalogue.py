@@ -57,13 +57,19 @@ class SeriesInfo:
     size: tuple[int, int]
     files: tuple[Path, ...]
 
-    def describe(self) -> str:
-        """Say it in words: ``'T1 WM AX' (MR, 4 slices of 52×77, in IM-0001.dcm)``."""
+    def describe(self, opened: Path) -> str:
+        """Say it in words: ``'T1 WM AX' (MR, 4 slices of 52×77, in head/IM-0001.dcm)``.
+
+        The file's place is told from what was opened, as files of two series often have one name.
+        """
         name = f"'{self.description}'" if self.description else "without a description"
         slices = "1 slice" if self.count == 1 else f"{self.count} slices"
         kind = f"{self.modality}, " if self.modality else ""
         size = "×".join(map(str, self.size))
-        return f"{name} ({kind}{slices} of {size}, in {self.files[0].name})"
+        first = self.files[0]
+        inside = first != opened and first.is_relative_to(opened)
+        place = first.relative_to(opened).as_posix() if inside else first.name
+        return f"{name} ({kind}{slices} of {size}, in {place})"
 
 
 @dataclass(frozen=True)

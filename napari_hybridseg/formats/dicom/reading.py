@@ -144,7 +144,8 @@ def choose(path: Path, found: Catalogue, series_uid: str | None = None) -> Serie
         candidates = tuple(s for s in found.series if s.info.uid == series_uid)
         if not candidates:
             raise FormatError(
-                f"{path} holds no series {series_uid}; choose one of {_listing(found.series)}."
+                f"{path} holds no series {series_uid}; choose one of "
+                f"{_listing(path, found.series)}."
             )
     elif path.is_file():
         candidates = tuple(s for s in found.series if path in s.info.files)
@@ -155,12 +156,13 @@ def choose(path: Path, found: Catalogue, series_uid: str | None = None) -> Serie
     mixed = len({s.series_uid for s in candidates}) == 1
     what = "one series that mixes orientations or sizes" if mixed else "several series"
     raise FormatError(
-        f"{path} holds {what}; open one file of the one that you want: {_listing(candidates)}."
+        f"{path} holds {what}; open one file of the one that you want: "
+        f"{_listing(path, candidates)}."
     )
 
 
-def _listing(series: tuple[Series, ...]) -> str:
-    listed = [s.info.describe() for s in series[:_MOST_LISTED]]
+def _listing(path: Path, series: tuple[Series, ...]) -> str:
+    listed = [s.info.describe(path) for s in series[:_MOST_LISTED]]
     if len(series) > _MOST_LISTED:
         listed.append(f"and {len(series) - _MOST_LISTED} more")
     return "; ".join(listed)
@@ -206,14 +208,13 @@ def _stacked(path: Path, series: Series) -> Stack:
 
 
 def _check_regular(path: Path, stack: Stack) -> None:
-    advice = "open it with resampling, or export it again"
     if not stack.channels:
         most = max(map(len, stack.frames))
         places = [h for h, f in zip(stack.heights, stack.frames, strict=True) if len(f) > 1]
         shown = ", ".join(f"{height:.1f}" for height in places[:_MOST_LISTED])
         raise IrregularGridError(
             f"{path} has up to {most} slices at the same position and fewer at others (at {shown} "
-            f"mm along the stack); {advice}."
+            "mm along the stack)"
         )
     if not stack.is_even:
         missing = round(float(stack.gaps.max()) / stack.usual_gap) - 1
@@ -221,13 +222,14 @@ def _check_regular(path: Path, stack: Stack) -> None:
         raise IrregularGridError(
             f"{path} has slices that are not evenly spaced: the gaps run from "
             f"{stack.gaps.min():.2f} to {stack.gaps.max():.2f} mm{guess} at the positions "
-            f"{stack.describe_positions()} mm along the stack; {advice}."
+            f"{stack.describe_positions()} mm along the stack"
         )
     if stack.is_tilted:
         raise IrregularGridError(
             f"{path} was scanned with a tilted gantry: its slices, at the positions "
             f"{stack.describe_positions()} mm along their normal, are shifted against each other "
-            f"by {stack.tilt:.1f} degrees; {advice} with the tilt corrected."
+            f"by {stack.tilt:.1f} degrees",
+            "export it again with the tilt corrected",
         )
 
 
