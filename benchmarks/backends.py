@@ -5,18 +5,20 @@
     python benchmarks/backends.py --json
 
 Plain is the network as it is built, channels first, float32, under ``inference_mode`` and with
-the same number of threads. Everything that is compared runs in turn in one process on the
-windows of one volume; milliseconds are medians of CPU time over all threads per window, divided
-by the number of threads, because another job on the machine changes that little (wall
-milliseconds follow). GFLOP/s counts convolutions and matrix products; the ceiling is what a
-1024x1024 matrix product reaches on one thread in the same process. Probabilities and labels are
-compared voxel by voxel in all windows that are run. MB is how far the process's peak memory
-grows while the engine is made from the network and first run, with nothing in its cache.
+the same number of threads; it is run with channels last as well. Everything that is compared runs
+in turn in one process on the windows of one volume; milliseconds are medians of CPU time over all
+threads per window, divided by the number of threads, because another job on the machine changes
+that little (wall milliseconds follow). GFLOP/s counts convolutions and matrix products; the
+ceiling is what a 1024x1024 matrix product reaches on one thread in the same process. Probabilities
+and labels are compared voxel by voxel in all windows that are run. MB is how far the process's
+peak memory grows while the engine is made from the network and first run, with nothing in its
+cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import statistics
@@ -32,9 +34,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_hybridseg.checkpoint import load_checkpoint
-from napari_hybridseg.inference.backend_choice import softmax_difference
 from napari_hybridseg.inference.backend_store import BackendStore
+from napari_hybridseg.inference.backend_timing import softmax_difference
 from napari_hybridseg.inference.engines import ENGINES, EngineError, Recipe
+from napari_hybridseg.inference.gpu_choice import ChannelsLast
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.preprocess import prepare
 from napari_hybridseg.inference.run_plan import plan_run
@@ -46,7 +49,7 @@ from napari_hybridseg.volume import load_volume
 
 STATUS = Path("/proc/self/status")
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "hippocampus_msd04"
-PLAIN = "plain"
+PLAIN, LAST = "plain", "plain, channels last"
 WINDOWS = 4
 ROUNDS = 3
 # stand in, with random weights, for a family of which no checkpoint is here
@@ -183,7 +186,10 @@ def compare(family: Family, threads: int, engines: tuple[str, ...]) -> Iterator[
     expected = [family.network(window) for window in family.windows]
     with FlopCounterMode(display=False) as counter:
         family.network(family.windows[0])
-    contenders: dict[str, Callable[[Tensor], Tensor]] = {PLAIN: family.network}
+    contenders: dict[str, Callable[[Tensor], Tensor]] = {
+        PLAIN: family.network,
+        LAST: ChannelsLast(copy.deepcopy(family.network)),
+    }
     memory: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in engines:

@@ -87,6 +87,13 @@ def deformable(quick: bool) -> Iterator[Row]:
     yield from map(asdict, benchmark.run())
 
 
+def depthwise(quick: bool) -> Iterator[Row]:
+    """Channels last beside channels first."""
+    import depthwise as benchmark
+
+    yield from map(asdict, benchmark.run(3 if quick else benchmark.ROUNDS))
+
+
 def smoothness(quick: bool) -> Iterator[Row]:
     """Feel the viewer's heartbeat while jobs run."""
     import smoothness as benchmark
@@ -155,6 +162,7 @@ ENTRIES: Mapping[str, Entry] = {
     "inference": Entry("Sliding windows and the way back to the scan's grid", inference),
     "backends": Entry("Ways to run a network on a CPU", backends),
     "deformable": Entry("Deformable attention's sampling", deformable),
+    "depthwise": Entry("Depthwise 7x7x7, channels last beside channels first", depthwise),
     "metrics": Entry("Scoring 13 organs", metrics),
     "metrics-one-core": Entry(
         "Scoring 13 organs on one core", lambda quick: metrics(quick, one_core=True)

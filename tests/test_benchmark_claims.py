@@ -20,13 +20,19 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         pytest.skip("the benchmarks are in the checkout only")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import claims
+    import depthwise
     import entries
     import machine
     import results
     import run_all
 
     return SimpleNamespace(
-        claims=claims, entries=entries, machine=machine, results=results, run_all=run_all
+        claims=claims,
+        depthwise=depthwise,
+        entries=entries,
+        machine=machine,
+        results=results,
+        run_all=run_all,
     )
 
 
@@ -199,3 +205,21 @@ def test_finetune(bench: Any) -> None:
     assert [v.is_met for v in bad[:3]] == [False, False, False]
     quick = finetune_rows()[5:6]
     assert all(v.is_met is None for v in verdicts(bench, quick, "finetune").values())
+
+
+def test_depthwise(bench: Any) -> None:
+    rows = [{"ratio": 1.8, "difference": 0.0}, {"ratio": 0.9, "difference": 2e-6}]
+    found = list(verdicts(bench, rows, "depthwise").values())
+    assert [v.number for v in found] == [0.9, 2e-6]
+    assert [v.is_met for v in found] == [False, True]
+    (row,) = [bench.depthwise.compare(4, 9, 1)]
+    assert row.difference < 1e-5
+    assert row.ratio == row.peer_ms / row.ours_ms
+
+
+def test_the_plain_network_is_no_engine_however_it_is_laid_out(bench: Any) -> None:
+    rows = [
+        {"family": "a", "engine": name, "ratio": ratio}
+        for name, ratio in (("plain", 1.0), ("plain, channels last", 9.0), ("torch", 2.0))
+    ]
+    assert [row["engine"] for row in bench.claims.best_engines(rows)] == ["torch"]

@@ -54,7 +54,7 @@ def list_checkpoints(as_json: JsonOption = False) -> None:
                 e["modality"],
                 ", ".join(e["organs"]),
                 e["mean_dice"],
-                e["mean_hd95_mm"],
+                _distance(e),
                 f"{e['megabytes']:.1f}",
                 e["licence"],
             )
@@ -126,6 +126,12 @@ def export(
         typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
+def _distance(entry: dict[str, Any]) -> str:
+    """Write a mean HD95 with its convention."""
+    number = entry["mean_hd95_mm"]
+    return "" if number is None else f"{number:.2f} ({entry['hd95_convention']})"
+
+
 def summary(checkpoint: Checkpoint) -> dict[str, Any]:
     """Give a line about a checkpoint."""
     card = checkpoint.card
@@ -138,6 +144,7 @@ def summary(checkpoint: Checkpoint) -> dict[str, Any]:
         "organs": [organ.name for organ in card.labels.organs],
         "mean_dice": measured and measured.mean_dice,
         "mean_hd95_mm": measured and measured.mean_hd95_mm,
+        "hd95_convention": measured and measured.hd95_convention,
         "megabytes": checkpoint.path.stat().st_size / 1e6,
         "licence": card.licence,
     }

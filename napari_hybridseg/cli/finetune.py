@@ -111,7 +111,7 @@ def _write(table: ScoreTable) -> None:
     ]
     means = (table.dice_before, table.dice_after, table.hd95_before_mm, table.hd95_after_mm)
     write_table(
-        table.data,
+        f"{table.data}; HD95: convention '{table.hd95_convention}'",
         ("organ", "Dice before", "after", "HD95 mm before", "after"),
         [*rows, ("mean", *map(_number, means))],
     )

@@ -82,7 +82,8 @@ def train(
     for measured in checkpoint.card.evaluation:
         typer.echo(
             f"{measured.data}: mean Dice {measured.mean_dice:.3f}, "
-            f"HD95 {measured.mean_hd95_mm} mm ({counted(measured.cases, 'case')})"
+            f"HD95 {measured.mean_hd95_mm} mm (convention '{measured.hd95_convention}'; "
+            f"{counted(measured.cases, 'case')})"
         )
 
 

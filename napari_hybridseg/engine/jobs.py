@@ -18,6 +18,7 @@ from napari_hybridseg.corrections.assist.options import RankOptions, RepairOptio
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.explain.options import ExplainOptions
 from napari_hybridseg.finetune import FineTuneOptions
+from napari_hybridseg.inference.estimate import Probe
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import Convention
@@ -61,12 +62,16 @@ class ExplainJob(VolumeJob):
 
 
 class EstimateJob(VolumeJob):
-    """Time two windows and say what segmenting costs; the result is an ``Estimate``."""
+    """Say what segmenting costs; the result is an ``Estimate``.
+
+    Two windows are timed, unless a ``probe`` says already how long they take.
+    """
 
     kind = "estimate"
 
     checkpoint: Path
     options: SegmentOptions = SegmentOptions()
+    probe: InstanceOf[Probe] | None = None
 
 
 class ScoreJob(Job):

@@ -69,7 +69,14 @@ def run_explain(job: ExplainJob, warm: Warm) -> Iterator[Event]:
 
 
 def run_estimate(job: EstimateJob, warm: Warm) -> Iterator[Event]:
-    """Time two windows of the network that is kept warm."""
+    """Say what a run costs, and time two windows of the network that is kept warm if need be."""
+    if job.probe is not None:
+        from napari_hybridseg.checkpoint import load_checkpoint
+        from napari_hybridseg.inference.estimate import estimate
+
+        card = load_checkpoint(job.checkpoint).card
+        yield Result(estimate(job.volume, card, job.options, job.probe))
+        return
     from napari_hybridseg.inference.probing import estimate_by_probe
 
     yield Progress("Loading the checkpoint", 0, 1)
@@ -79,20 +86,21 @@ def run_estimate(job: EstimateJob, warm: Warm) -> Iterator[Event]:
 
 
 def run_score(job: ScoreJob, warm: Warm) -> Iterator[Event]:
-    """Compare a label map with a reference."""
-    from napari_hybridseg.metrics import score
+    """Compare a label map with a reference: of what is painted, only what changed."""
+    from napari_hybridseg.metrics import Scored, score
 
     yield Progress("Scoring", 0, 1)
-    yield Result(
-        score(
-            job.prediction,
-            job.reference,
-            labels=job.labels,
-            tolerance_mm=job.tolerance_mm,
-            convention=job.convention,
-            threads=warm.threads,
-        )
+    report = score(
+        job.prediction,
+        job.reference,
+        labels=job.labels,
+        tolerance_mm=job.tolerance_mm,
+        convention=job.convention,
+        threads=warm.threads,
+        since=warm.scored,
     )
+    warm.scored = Scored(job.prediction, job.reference, report)
+    yield Result(report)
 
 
 def run_errors(job: ErrorsJob, warm: Warm) -> Iterator[Event]:

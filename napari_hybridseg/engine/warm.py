@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_hybridseg.corrections.assist.region import RegionPredictor
     from napari_hybridseg.inference.backend_choice import NetworkRunner
+    from napari_hybridseg.metrics import Scored
     from napari_hybridseg.volume import Volume
 
 _FileState: TypeAlias = tuple[Path, int, int]
@@ -29,18 +30,22 @@ class Warm:
     Parameters
     ----------
     threads : int
-        CPU threads that a job may use; 0 takes all cores, less one for the viewer where there
-        are more than two.
+        CPU threads that a job may use; 0 takes all cores but one, which is the viewer's. (Where
+        viewer and job share two cores, a job in one thread is not the slower one: threads that
+        wait for each other wait for the one that the viewer has put aside.)
 
     Attributes
     ----------
     is_finish_asked : callable
         Tells the running job whether to come to an end with what it has.
+    scored : Scored or None
+        The last comparison: while someone paints, the next differs from it by an organ or two.
     """
 
     def __init__(self, threads: int = 0) -> None:
         self.threads = threads or _cores_beside_a_viewer()
         self.is_finish_asked: Callable[[], bool] = _no
+        self.scored: Scored | None = None
         self._state: _FileState | None = None
         self._held: tuple[Checkpoint, nn.Module] | None = None
         self._runner: NetworkRunner | None = None
@@ -119,7 +124,7 @@ def _cores_beside_a_viewer() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return cores - 1 if cores > 2 else cores
+    return max(cores - 1, 1)
 
 
 def _file_state(path: Path) -> _FileState | None:

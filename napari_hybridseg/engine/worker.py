@@ -197,8 +197,7 @@ def serve(threads: int = 0) -> None:
     Parameters
     ----------
     threads : int
-        CPU threads for a job; 0 takes all cores, less one for the viewer where there are more
-        than two.
+        CPU threads for a job; 0 takes all cores but one, which is the viewer's.
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     faulthandler.enable()

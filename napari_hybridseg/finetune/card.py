@@ -153,6 +153,7 @@ def _evaluation(table: ScoreTable) -> Evaluation:
         cases=len(table.cases),
         mean_dice=round(sum(dice) / len(dice), 4) if dice else 0.0,
         mean_hd95_mm=round(sum(hd95) / len(hd95), 4) if hd95 else None,
+        hd95_convention=table.hd95_convention,
         organs=tuple(
             OrganResult(name=o.name, dice=o.dice_after, hd95_mm=o.hd95_after_mm)
             for o in table.organs

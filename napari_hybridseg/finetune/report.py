@@ -48,12 +48,15 @@ class ScoreTable(_Frozen):
         The same in words for the reader.
     organs, cases : tuple
         The rows.
+    hd95_convention : str
+        What HD95 means, see ``metrics.distances``.
     """
 
     measured: Measured
     data: str
     organs: tuple[OrganChange, ...]
     cases: tuple[CaseChange, ...]
+    hd95_convention: str = "monai"
 
     @property
     def dice_before(self) -> float | None:

@@ -146,7 +146,13 @@ def table(
         CaseChange(name=item.case.name, dice_before=a.mean_dice, dice_after=b.mean_dice)
         for item, a, b in zip(both, old, new, strict=True)
     )
-    return ScoreTable(measured=measured, data=data, organs=organs, cases=changes)
+    return ScoreTable(
+        measured=measured,
+        data=data,
+        organs=organs,
+        cases=changes,
+        hd95_convention=new[0].convention,
+    )
 
 
 def mean_dice(scores: Mapping[str, ScoreReport]) -> float | None:

@@ -4,51 +4,32 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from napari_hybridseg.events import Note, Progress
+from napari_hybridseg.events import Note
 from napari_hybridseg.inference.backend_store import BackendStore, Key, machine, network_sha256
+from napari_hybridseg.inference.backend_timing import (
+    PLAIN,
+    Record,
+    Steps,
+    in_thread,
+    softmax_difference,
+    timed,
+)
 from napari_hybridseg.inference.backends import Backend, CompiledBackend, TorchBackend
 from napari_hybridseg.inference.engines import ENGINES, TITLES, Engine, EngineError, Recipe
+from napari_hybridseg.inference.gpu_choice import GpuRunner
 
 # how far the class probabilities of a voxel may be from the plain network's
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
 # what converting and measuring takes on a small network, in seconds of calculation
 WORTH_MEASURING_S = 15.0
-_PLAIN = "plain"
 _FEW_WINDOWS = 2
 _ROUNDS = 3
 _ROUND_BUDGET_S = 2.0
-_BEAT_S = 0.2
-
-T = TypeVar("T")
-Steps = Generator[Progress | Note, None, T]
-
-
-@dataclass
-class _Record:
-    """What is known of a network on this machine; kept on disk."""
-
-    spent_s: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
-    load_s: dict[str, float] = field(default_factory=dict)
-
-    def fastest(self, windows: int, at_hand: set[str]) -> str:
-        """Name what finishes first, with the time to load what is not at hand."""
-        return min(
-            self.seconds,
-            key=lambda name: (
-                self.seconds[name] * windows
-                + (0.0 if name in at_hand else self.load_s.get(name, 0.0))
-            ),
-        )
 
 
 @dataclass(frozen=True)
@@ -92,6 +73,8 @@ class NetworkRunner:
         self._description = description
         self._store = store or BackendStore()
         self._engines: dict[str, Engine] = {}
+        self._refused: dict[str, str] = {}
+        self._gpu = GpuRunner(network, self._store)
         self._sha256: str | None = None
 
     def backend(
@@ -108,7 +91,8 @@ class NetworkRunner:
         Parameters
         ----------
         wish : str
-            ``auto`` or a name in ``ENGINES``. Only a CPU has a choice.
+            ``auto`` or a name in ``ENGINES``. Only a CPU has those; on CUDA ``auto`` is the
+            fastest that ``GpuRunner`` finds, and all else plain PyTorch.
         device : torch.device
             Where it runs.
         precision : str
@@ -127,11 +111,15 @@ class NetworkRunner:
             Signs of life while it works in a thread, and what the user should know.
         """
         plain = TorchBackend(self.network, device, precision, slice_axis)
+        if device.type == "cuda" and wish == "auto":
+            key = self._name_of(tuple(window.shape))
+            key["device"] = torch.cuda.get_device_name(device)
+            return (yield from self._gpu.backend(plain, window.float(), windows, key))
         no_choice = wish == "auto" and (precision != "float32" or windows <= _FEW_WINDOWS)
         if device.type != "cpu" or precision == "float16" or no_choice:
             return plain
         window = window.float().cpu()
-        first = yield from _in_thread("Preparing", lambda: _first_run(plain, window))
+        first = yield from in_thread("Preparing", lambda: _first_run(plain, window))
         if first is None:  # the run itself says why
             return plain
         case = _Case(plain, window, slice_axis, precision, windows, *first)
@@ -155,9 +143,9 @@ class NetworkRunner:
             if record.spent_s < WORTH_MEASURING_S:
                 self._write_record(case, record)
                 return case.plain
-            record = yield from _in_thread("Measuring backends", lambda: self._measured(case))
+            record = yield from in_thread("Measuring backends", lambda: self._measured(case))
             self._write_record(case, record)
-        while (name := record.fastest(case.windows, self._at_hand(case))) != _PLAIN:
+        while (name := record.fastest(case.windows, self._at_hand(case))) != PLAIN:
             found = yield from self._prepared(name, case)
             if not isinstance(found, str):
                 return found
@@ -167,12 +155,12 @@ class NetworkRunner:
         return case.plain
 
     def _prepared(self, name: str, case: _Case) -> Steps[Backend | str]:
-        return _in_thread(f"Preparing {TITLES[name]}", lambda: self._checked(name, case))
+        return in_thread(f"Preparing {TITLES[name]}", lambda: self._checked(name, case))
 
-    def _measured(self, case: _Case) -> _Record:
+    def _measured(self, case: _Case) -> Record:
         """Run a few windows through everything, in turn; keep in memory only the fastest."""
-        record = _Record()
-        contenders: dict[str, Backend] = {_PLAIN: case.plain}
+        record = Record()
+        contenders: dict[str, Backend] = {PLAIN: case.plain}
         for name in ENGINES:
             if name == "onnx" and "openvino" in contenders:
                 continue  # never the faster of the two on the shipped networks (benchmarks)
@@ -184,7 +172,7 @@ class NetworkRunner:
         for _ in range(_ROUNDS):
             for name, backend in contenders.items():
                 if sum(times[name]) < _ROUND_BUDGET_S:
-                    times[name].append(_timed(backend, case.window)[1])
+                    times[name].append(timed(backend, case.window)[1])
         record.seconds = {name: statistics.median(found) for name, found in times.items()}
         best = record.fastest(case.windows, set(contenders))
         for name in ENGINES:
@@ -195,9 +183,12 @@ class NetworkRunner:
     def _checked(self, name: str, case: _Case) -> Backend | str:
         """Give a backend that agrees with the plain network on the window, or why there is none."""
         slot = self._slot(name, case)
+        if slot in self._refused:  # in a batch, once is enough
+            return self._refused[slot]
         try:
             engine = self._engines.get(slot) or ENGINES[name](self._recipe(case))
         except EngineError as error:
+            self._refused[slot] = str(error)
             return str(error)
         given = case.input
         backend = CompiledBackend(
@@ -227,46 +218,27 @@ class NetworkRunner:
         return {name for name in ENGINES if self._slot(name, case) in self._engines}
 
     def _key(self, case: _Case) -> dict[str, str | int | list[int]]:
+        return self._name_of(tuple(case.input.shape))
+
+    def _name_of(self, shape: tuple[int, ...]) -> dict[str, str | int | list[int]]:
+        """Name the network, the shape and what runs it, for the cache."""
         self._sha256 = self._sha256 or network_sha256(self.network, self._description)
-        return {"network": self._sha256, "shape": list(case.input.shape), **machine()}
+        return {"network": self._sha256, "shape": list(shape), **machine()}
 
     def _record_key(self, case: _Case) -> Key:
         return self._key(case) | {"threads": torch.get_num_threads()}
 
-    def _read_record(self, case: _Case) -> _Record:
+    def _read_record(self, case: _Case) -> Record:
         content = self._store.read("choice", self._record_key(case))
-        return _Record() if content is None else _Record(**json.loads(content))
+        return Record() if content is None else Record(**json.loads(content))
 
-    def _write_record(self, case: _Case, record: _Record) -> None:
+    def _write_record(self, case: _Case, record: Record) -> None:
         content = json.dumps(vars(record)).encode()
         self._store.write("choice", self._record_key(case), content)
 
 
-def softmax_difference(logits: Tensor, expected: Tensor) -> float:
-    """Give the largest difference in a class probability anywhere; infinite where one is NaN."""
-    away = (logits.float().softmax(1) - expected.float().softmax(1)).abs().max()
-    return float(away) if bool(away.isfinite()) else float("inf")
-
-
 def _first_run(plain: TorchBackend, window: Tensor) -> tuple[Tensor, float] | None:
     try:
-        return _timed(plain, window)
+        return timed(plain, window)
     except (RuntimeError, ValueError, AssertionError, NotImplementedError):
         return None
-
-
-def _timed(backend: Backend, window: Tensor) -> tuple[Tensor, float]:
-    began = time.perf_counter()
-    return backend(window), time.perf_counter() - began
-
-
-def _in_thread(stage: str, act: Callable[[], T]) -> Steps[T]:
-    """Do something in a thread, with a sign of life now and then, so that it can be cancelled."""
-    pool = ThreadPoolExecutor(1, "hybridseg-backend")
-    future: Future[T] = pool.submit(act)
-    try:
-        while not wait([future], _BEAT_S).done:
-            yield Progress(stage, 0, 1)
-        return future.result()
-    finally:
-        pool.shutdown(wait=False)

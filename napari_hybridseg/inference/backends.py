@@ -46,6 +46,8 @@ class TorchBackend:
         self, network: nn.Module, device: torch.device, precision: str, slice_axis: int | None
     ) -> None:
         self.device = device
+        self.precision = precision
+        self._slice_axis = slice_axis
         self._network = network.to(device).eval()
         self._type = PRECISIONS[precision]
         self._squeeze = None if slice_axis is None else slice_axis + 2
@@ -61,6 +63,10 @@ class TorchBackend:
         ):
             logits: Tensor = self._network(windows)
         return logits if self._squeeze is None else logits.unsqueeze(self._squeeze)
+
+    def running(self, network: nn.Module) -> TorchBackend:
+        """Give the same for the network in another form."""
+        return TorchBackend(network, self.device, self.precision, self._slice_axis)
 
     def close(self) -> None:
         """Give the GPU's spare memory back."""

@@ -132,7 +132,7 @@ class WindowRun:
         if new:
             first = windows[new[0]][None]
             batch = torch.stack([windows[n] for n in new]) if len(new) > 1 else first
-            for logits in self._passes.run(batch.to(self._device, non_blocking=True)):
+            for logits in self._passes.run(sent(batch, self._device)):
                 if logits is None:
                     yield None
                 else:
@@ -164,7 +164,7 @@ class WindowRun:
             return image
         if image.nbytes < torch.cuda.mem_get_info(self._device)[0] * _IMAGE_SHARE:
             return image.to(self._device)
-        return image.pin_memory()
+        return image
 
     def _on_host_if_full(self, act: Callable[[], T]) -> T:
         try:
@@ -202,6 +202,14 @@ class _RowCounter:
         begin, n = box.start[self._axis], box.labels.shape[self._axis]
         if self._seen[piece] == self._needed and n:
             yield RowsDone(self._axis, begin, begin + n)
+
+
+def sent(batch: Tensor, device: torch.device) -> Tensor:
+    """Bring windows to a device; on the way to a GPU nobody waits for the copy."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        # only pinned memory is copied on the side; a view would take all that it looks into
+        batch = batch.contiguous().pin_memory()
+    return batch.to(device, non_blocking=True)
 
 
 def middle_window(array: NDArray[np.float32], plan: RunPlan) -> Tensor:

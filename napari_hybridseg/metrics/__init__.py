@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_hybridseg.metrics.distances import CONVENTIONS, Convention
 from napari_hybridseg.metrics.inputs import ScoreError
-from napari_hybridseg.metrics.label_maps import score
+from napari_hybridseg.metrics.label_maps import Scored, score
 from napari_hybridseg.metrics.scores import OrganScore, ScoreReport, Status
 from napari_hybridseg.metrics.scoring import score_arrays
 
@@ -14,6 +14,7 @@ __all__ = [
     "OrganScore",
     "ScoreError",
     "ScoreReport",
+    "Scored",
     "Status",
     "score",
     "score_arrays",

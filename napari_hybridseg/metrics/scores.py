@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
@@ -144,20 +145,43 @@ class ScoreReport(BaseModel):
         The convention of HD95 and the tolerance of NSD are columns of their own, so that a
         number never travels without them; what is not known is an empty cell.
         """
-        text = io.StringIO()
-        columns = [*_COLUMNS, "hd95_convention", "nsd_tolerance_mm"]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        fixed = {"hd95_convention": self.convention, "nsd_tolerance_mm": self.tolerance_mm}
-        writer.writerows({**row, **fixed} for row in self.rows())
-        return text.getvalue()
+        return _csv([*_COLUMNS, *_RULES], self._ruled_rows())
 
     def to_json(self) -> str:
         """Write everything as JSON; `ScoreReport.model_validate_json` reads it back."""
         return self.model_dump_json(indent=1)
 
+    def _ruled_rows(self) -> list[dict[str, Any]]:
+        rules = dict(zip(_RULES, (self.convention, self.tolerance_mm), strict=True))
+        return [row | rules for row in self.rows()]
+
+
+def compared_csv(reports: Mapping[str, ScoreReport]) -> str:
+    """Write the rows of several label maps below each other; the last column says whose."""
+    rows = [
+        row | {"label_map": name}
+        for name, report in reports.items()
+        for row in report._ruled_rows()
+    ]
+    return _csv([*_COLUMNS, *_RULES, "label_map"], rows)
+
+
+def compared_json(reports: Mapping[str, ScoreReport]) -> str:
+    """Write the reports of several label maps as a JSON list; each says whose it is."""
+    told = [{"label_map": name} | r.model_dump(mode="json") for name, r in reports.items()]
+    return json.dumps(told, indent=1, ensure_ascii=False)
+
 
 _COLUMNS = (*OrganScore.model_fields, *OrganScore.model_computed_fields)
+_RULES = ("hd95_convention", "nsd_tolerance_mm")
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -90,6 +90,7 @@ def score_chosen(
     tolerance_mm: float,
     convention: Convention,
     threads: int | None,
+    known: Mapping[int, OrganScore] | None = None,
 ) -> ScoreReport:
     """Score as `score_arrays` does, the labels chosen once it is known which occur.
 
@@ -97,20 +98,23 @@ def score_chosen(
     ----------
     choose : callable
         Is given the labels that occur in either map; returns those to score with their names.
+    known : mapping of int to OrganScore, optional
+        Organs that have been scored already, by the same rules, and have not changed since.
     """
     from napari_hybridseg.metrics import surface
 
     a, b = checked_pair(prediction, reference)
     step, tolerance = checked_spacing(spacing), checked_tolerance(tolerance_mm)
     if convention not in CONVENTIONS:
-        known = " or ".join(CONVENTIONS)
-        raise ScoreError(f"{convention!r} is no convention of HD95; use {known}.")
+        choice = " or ".join(CONVENTIONS)
+        raise ScoreError(f"{convention!r} is no convention of HD95; use {choice}.")
     threads = threads or surface.usable_threads()
 
     with ThreadPoolExecutor(threads) as pool:
         counts = surface.count_labels(a, b, pool, threads)
         names = choose(counts.present)
-        shared = [label for label in names if min(counts.of(label)[:2]) > 0]
+        known = {k: o for k, o in (known or {}).items() if names.get(k) == o.name}
+        shared = [label for label in names if label not in known and min(counts.of(label)[:2]) > 0]
         borders_a, borders_b = surface.collect_borders(a, b, counts, shared, pool)
         agreements = {}
         for label in shared:
@@ -122,7 +126,7 @@ def score_chosen(
             agreements[label] = summarise_distances(there, back, tolerance, convention)
 
     organs = tuple(
-        _organ_score(label, name, counts.of(label), step, agreements.get(label))
+        known.get(label) or _organ_score(label, name, counts.of(label), step, agreements.get(label))
         for label, name in names.items()
     )
     return ScoreReport(

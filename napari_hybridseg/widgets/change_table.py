@@ -54,8 +54,9 @@ class ChangeTable(QTableWidget):
     def _add(self, table: ScoreTable) -> None:
         count = len(table.cases)
         heading = f"{_MEASURED[table.measured]} ({count} case{'s' if count != 1 else ''})"
+        heading += f" · HD95: {table.hd95_convention}"
         row = self._row((heading,), is_bold=True)
-        self.item(row, 0).setToolTip(table.data)
+        self.item(row, 0).setToolTip(f"{table.data}\n{heading}")
         self.setSpan(row, 0, 1, len(_COLUMNS))
         for organ in table.organs:
             values = (organ.dice_before, organ.dice_after)

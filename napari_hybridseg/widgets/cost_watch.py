@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer
 
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.estimate import Estimate, Probe, estimate
+from napari_hybridseg.inference.run_plan import looks_for_body
 from napari_hybridseg.volume import OnGrid
 from napari_hybridseg.widgets.desk import JobDesk
 from napari_hybridseg.widgets.layer_book import LayerBook
@@ -22,6 +23,8 @@ _Key = tuple[str, str, str, str, int]
 
 class CostWatch:
     """Says windows and memory at once, and the time as soon as two windows were timed.
+
+    Where only the body is segmented, the engine corrects the number of windows a moment later.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class CostWatch:
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
-        self._timer.timeout.connect(self._time_two_windows)
+        self._timer.timeout.connect(self._ask)
         events = state.events
         for signal in (events.volume, events.volume_facts, events.checkpoint, events.options):
             signal.connect(self._refresh)
@@ -68,10 +71,11 @@ class CostWatch:
             self._desk.log.add(str(error))
             state.cost = None
             return
-        if probe is None:
+        # where the body is, only the engine knows
+        if probe is None or looks_for_body(state.options, state.checkpoint.card, ""):
             self._timer.start()
 
-    def _time_two_windows(self) -> None:
+    def _ask(self) -> None:
         from napari_hybridseg.engine.jobs import EstimateJob
 
         state = self._state
@@ -83,7 +87,12 @@ class CostWatch:
             volume = volume_of_layer(layer, self._book.layers)
         except HybridSegError:
             return
-        job = EstimateJob(volume=volume, checkpoint=state.checkpoint.path, options=state.options)
+        job = EstimateJob(
+            volume=volume,
+            checkpoint=state.checkpoint.path,
+            options=state.options,
+            probe=self._probes.get(key),
+        )
 
         def take(answer: Estimate) -> None:
             if answer.probe is not None:

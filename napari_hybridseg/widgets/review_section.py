@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hybridseg.atomic import WriteError, write_text
+from napari_hybridseg.metrics.scores import compared_csv, compared_json
 from napari_hybridseg.widgets.inputs import ChoiceBox, Line
 from napari_hybridseg.widgets.run_button import RunButton
 from napari_hybridseg.widgets.score_table import ScoreTable
@@ -128,10 +129,15 @@ class ReviewSection(QWidget):
 
     def save(self, path: Path) -> None:
         """Write every number to a CSV file, or as JSON where the name ends so."""
-        if self._state.score is None:
+        score = self._state.score
+        if score is None:
             return
-        report = self._state.score.report
-        text = report.to_json() if path.suffix.lower() == ".json" else report.to_csv()
+        is_json = path.suffix.lower() == ".json"
+        if score.rival is None:
+            text = score.report.to_json() if is_json else score.report.to_csv()
+        else:
+            both = {score.label_map: score.report, score.rival_name: score.rival}
+            text = compared_json(both) if is_json else compared_csv(both)
         try:  # the dialog has asked already whether a file may be replaced
             write_text(path, text, overwrite=True)
         except WriteError as error:

@@ -36,5 +36,9 @@ class RunButton(QPushButton):
         self.style().unpolish(self)
         self.style().polish(self)
 
+    def say(self, help_text: str) -> None:
+        """Take another tooltip for when the task can start; shown with the next state."""
+        self._help = help_text
+
     def _on_clicked(self) -> None:
         (self.stopped if self._stops else self.started).emit()

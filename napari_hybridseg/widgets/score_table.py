@@ -207,11 +207,17 @@ class ScoreModel(QAbstractTableModel):
         return row < len(self._organs) and self._organs[row].status != "scored"
 
     def texts(self) -> list[list[str]]:
-        """Give the table as it stands, titles first."""
-        rows = [[column.title.replace("\n", " ") for column in self.columns]]
+        """Give the table as it stands, titles first; distances name their convention."""
+        rows = [[self._plain_title(column) for column in self.columns]]
         for organ in (*self._organs, None) if self._report else ():
             rows.append([self._text(organ, column) for column in range(len(self.columns))])
         return rows
+
+    def _plain_title(self, column: Column) -> str:
+        title = column.title.replace("\n", " ")
+        if self._report is None or "HD95" not in title:
+            return title
+        return f"{title} ({self._report.convention})"
 
     def _is_worst(self, organ: OrganScore, number: int) -> bool:
         """Whether this is the lowest Dice or the largest HD95 of several organs."""

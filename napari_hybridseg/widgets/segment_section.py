@@ -19,6 +19,8 @@ from napari_hybridseg.widgets.state import (
 )
 from napari_hybridseg.widgets.wording import cost_line
 
+_HELP = "Name the organs in this volume."
+
 
 class SegmentSection(QWidget):
     """Device, quality, the other options, and the button."""
@@ -42,7 +44,7 @@ class SegmentSection(QWidget):
         )
         self.warning = Line("warning")
         self.hint = Line()
-        self.button = RunButton("Segment", "Name the organs in this volume.", Task.SEGMENT)
+        self.button = RunButton("Segment", _HELP, Task.SEGMENT)
         self.keep_button = QPushButton("Stop and keep")
         self.keep_button.setToolTip("Stop the run and keep what is finished as a label map.")
         self._lay_out()
@@ -62,7 +64,10 @@ class SegmentSection(QWidget):
     def refresh_cost(self, _: object = None) -> None:
         """Show what a run would cost."""
         cost = self._state.cost
-        self.cost.show_text(cost_line(cost) if cost is not None else "")
+        line = cost_line(cost) if cost is not None else ""
+        self.cost.show_text(line)
+        self.button.say(f"{_HELP}\n{line}" if line else _HELP)
+        self.refresh_button()
 
     def refresh_options(self) -> None:
         """Show what is chosen."""

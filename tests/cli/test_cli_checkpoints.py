@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from cli_support import hybridseg
+from helpers import tiny_checkpoint
 
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
+from napari_hybridseg.model_card import Evaluation
 
 
 def test_installed_checkpoints_are_listed(installed: Path) -> None:
@@ -77,3 +79,16 @@ def test_export_of_the_card(tiny: Checkpoint, tmp_path: Path) -> None:
     out = tmp_path / "card.json"
     assert hybridseg("checkpoints", "export", tiny.path, "-o", out).code == 0
     assert json.loads(out.read_text()) == tiny.card.model_dump(mode="json")
+
+
+def test_a_distance_never_stands_without_its_convention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Evaluation(
+        data="held out", cases=2, mean_dice=0.9, mean_hd95_mm=1.25, hd95_convention="pooled"
+    )
+    path = tiny_checkpoint(tmp_path, name="measured", evaluation=(measured,)).path
+    monkeypatch.setattr("napari_hybridseg.cli.checkpoints.find_checkpoints", lambda: [path])
+    (entry,) = hybridseg("checkpoints", "list", "--json").json["checkpoints"]
+    assert (entry["mean_hd95_mm"], entry["hd95_convention"]) == (1.25, "pooled")
+    assert "1.25 (pooled)" in hybridseg("checkpoints", "list").out

@@ -47,6 +47,7 @@ def test_a_better_checkpoint_comes_out_and_names_its_parent(
     assert ran.json["steps"] == 4
     assert ran.json["cases"]["measured"] == "training cases"
     assert ran.json["cases"]["dice_before"] is not None
+    assert ran.json["cases"]["hd95_convention"] == "monai"
     assert load_checkpoint(out).card.provenance.command.startswith("hybridseg finetune")
 
     shown = hybridseg("checkpoints", "lineage", out, "--json")

@@ -16,6 +16,7 @@ from engine_support import is_running, wait_until
 
 from napari_hybridseg.checkpoint import Checkpoint, save_checkpoint
 from napari_hybridseg.engine import DeviceReport, EngineClient, EngineDied, JobCancelled, JobFailed
+from napari_hybridseg.engine.worker import NICENESS
 from napari_hybridseg.events import Event, RegionDone, Result
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.inference import SegmentOptions, segment
@@ -76,7 +77,16 @@ def test_devices(client: EngineClient) -> None:
     assert isinstance(report, DeviceReport)
     assert "cpu" in report.devices
     assert report.torch_version == torch.__version__
-    assert report.threads >= 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert report.threads == max((cores or 1) - 1, 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="priorities are POSIX")
+def test_the_viewer_comes_first(client: EngineClient) -> None:
+    list(client.devices())
+    assert client.pid is not None
+    mine, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, client.pid))
+    assert its == min(mine + NICENESS, 19)
 
 
 def test_scores_are_those_of_the_same_call_in_process(client: EngineClient) -> None:

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from napari_hybridseg.events import Note, Progress
 from napari_hybridseg.inference import backend_choice as module
-from napari_hybridseg.inference.backend_choice import NetworkRunner, softmax_difference
+from napari_hybridseg.inference import backend_timing
+from napari_hybridseg.inference.backend_choice import NetworkRunner
 from napari_hybridseg.inference.backend_store import BackendStore
+from napari_hybridseg.inference.backend_timing import softmax_difference
 from napari_hybridseg.inference.backends import Backend
 from napari_hybridseg.inference.engines import Engine, EngineError, Recipe
 
@@ -184,6 +186,16 @@ def test_what_cannot_be_had_falls_back_with_a_note(
     assert "the package is not installed" in note
 
 
+def test_what_failed_once_is_not_tried_with_every_case(
+    engines: Engines, store: BackendStore
+) -> None:
+    engines.add_broken("onnx", "it knows no such operator")
+    runner = NetworkRunner(Slow(), "", store)
+    told = [prepare(runner, "onnx")[1] for _ in range(3)]
+    assert engines.made == ["onnx"]
+    assert all("knows no such operator" in note for (note,) in told)
+
+
 def test_a_wished_one_that_is_wrong_falls_back_with_a_note(
     engines: Engines, store: BackendStore
 ) -> None:
@@ -225,7 +237,7 @@ def test_a_window_that_the_network_refuses_is_left_to_the_run(
 def test_it_can_be_cancelled_while_it_prepares(
     engines: Engines, store: BackendStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BEAT_S", 0.01)
+    monkeypatch.setattr(backend_timing, "_BEAT_S", 0.01)
 
     def make(recipe: Recipe) -> Engine:
         time.sleep(0.5)

@@ -13,7 +13,7 @@ from napari_hybridseg.inference.axis_tables import axis_table
 from napari_hybridseg.inference.finish import LabelBox
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.run_plan import plan_run
-from napari_hybridseg.inference.running import WindowRun
+from napari_hybridseg.inference.running import WindowRun, sent
 
 SHAPE, OUTPUT = (20, 14, 9), (23, 30, 9)
 VALUES = np.array([0, 1, 3, 300], dtype=np.uint16)
@@ -129,3 +129,28 @@ def test_a_computer_that_is_full_says_so() -> None:
 
     with pytest.raises(MemoryError):
         labels_with(Full(1), SHAPE)
+
+
+def test_only_a_windows_own_voxels_are_pinned_for_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[Tensor] = []
+    moved: list[tuple[Any, bool]] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    def move(tensor: Tensor, device: torch.device, *, non_blocking: bool = False) -> Tensor:
+        moved.append((device, non_blocking))
+        return tensor
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(Tensor, "to", move)
+    image = torch.arange(1000.0).reshape(1, 10, 10, 10)
+    window = image[None, :, 2:6, 2:6, 2:6]
+    assert sent(window, CPU) is window
+    assert not pinned
+    cuda = torch.device("cuda")
+    assert torch.equal(sent(window, cuda), window)
+    assert pinned[0].is_contiguous()
+    assert pinned[0].untyped_storage().nbytes() == window.numel() * 4
+    assert moved[-1] == (cuda, True)

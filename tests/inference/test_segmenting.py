@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,9 @@ def test_cancel_at_any_moment(tiny: Checkpoint, after: int) -> None:
             assert torch.get_num_threads() == 3, "between events the threads are the caller's"
         events.close()  # type: ignore[attr-defined]
         assert torch.get_num_threads() == 3
+    end = time.monotonic() + 10  # a thread that was in the middle of a window finishes it
+    while threading.active_count() > running and time.monotonic() < end:
+        time.sleep(0.01)
     assert threading.active_count() == running
     assert next(events, None) is None
 

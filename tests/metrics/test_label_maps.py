@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from metric_cases import balls
 
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
-from napari_hybridseg.metrics import score, score_arrays
+from napari_hybridseg.metrics import Scored, score, score_arrays, surface
 from napari_hybridseg.volume import LabelMap
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -86,3 +89,60 @@ def test_what_was_noticed_when_reading_is_said_with_the_scores() -> None:
     prediction = replace(label_map(a), name="drawn", notes=("left could be right",))
     report = score(prediction, label_map(b))
     assert "drawn: left could be right" in report.notes
+
+
+def test_what_did_not_change_is_not_scored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = balls((12, 40, 40))
+    before, reference = label_map(a, names={1: "liver"}), label_map(b, names={1: "liver"})
+    scored = Scored(before, reference, score(before, reference))
+    painted = a.copy()
+    painted[a == 2] = 0
+    painted[:2, :2, :2] = 7
+    now = label_map(painted, names={1: "liver"})
+    expected = score(now, reference)
+    searched = []
+    real = surface.directed_distances
+    monkeypatch.setattr(
+        surface, "directed_distances", lambda *given: searched.append(1) or real(*given)
+    )
+    assert score(now, reference, since=scored) == expected
+    again = len(searched)
+    assert score(now, reference) == expected
+    assert again == 0, "2 is gone and 7 is new: nothing is left to measure"
+    assert len(searched) > again
+
+
+@pytest.mark.parametrize("what", ["tolerance", "convention", "reference", "spacing"])
+def test_by_other_rules_everything_is_scored_anew(what: str) -> None:
+    a, b = balls((12, 40, 40))
+    scored = Scored(label_map(a), label_map(b), score(label_map(a), label_map(b)))
+    prediction, reference, rules = label_map(a), label_map(b), {}
+    if what == "tolerance":
+        rules = {"tolerance_mm": 3.0}
+    elif what == "convention":
+        rules = {"convention": "pooled"}
+    elif what == "reference":
+        reference = label_map(np.roll(b, 2, axis=2))
+    else:
+        prediction, reference = (label_map(m, spacing=(1.5, 1.5, 4.0)) for m in (a, b))
+    expected = score(prediction, reference, **rules)
+    assert expected != scored.report
+    assert score(prediction, reference, since=scored, **rules) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    maps=arrays(np.uint8, (2, 3, 4, 5), elements=st.integers(0, 3)),
+    strokes=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 4), st.integers(0, 4)),
+        max_size=6,
+    ),
+)
+def test_painting_never_leaves_an_old_score(maps, strokes) -> None:
+    before, reference = label_map(maps[0].copy()), label_map(maps[1].copy())
+    scored = Scored(before, reference, score(before, reference))
+    painted = maps[0].copy()
+    for z, y, x, label in strokes:
+        painted[z, y, x] = label
+    now = label_map(painted)
+    assert score(now, reference, since=scored) == score(now, reference)

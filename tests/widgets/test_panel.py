@@ -303,7 +303,9 @@ def test_settings_of_its_own_leave_the_users_alone(make_napari_viewer_proxy, eng
 
 def test_scores_are_taken_along(scored, tmp_path):
     scored.widget.review.copy_button.click()
-    assert "liver\t1.000" in QApplication.clipboard().text()
+    copied = QApplication.clipboard().text()
+    assert "liver\t1.000" in copied
+    assert "HD95 mm (monai)" in copied
     scored.widget.review.save(tmp_path / "scores.csv")
     lines = (tmp_path / "scores.csv").read_text().splitlines()
     assert lines[0].startswith("label,name,status,dice")

@@ -49,7 +49,7 @@ def column(table: ScoreTable, number: int) -> list[str]:
 
 def test_every_number_is_named_and_empties_are_said(table):
     titles, *rows = table.scores.texts()
-    assert titles == ["Organ", "Dice", "HD95 mm", "Volume mL", "Δ mL"]
+    assert titles == ["Organ", "Dice", "HD95 mm (monai)", "Volume mL", "Δ mL"]
     assert rows[0] == ["liver", "0.900", "10.50", "100.0", "-20.0"]
     assert rows[2][:3] == ["aorta", "missed", "–"]
     assert rows[3][:3] == ["stomach", "absent in both", "–"]
@@ -96,8 +96,8 @@ def test_a_change_and_a_rival_stand_beside(table, qtbot):
     )
     table.show_score(Score(now, "a", "truth", SCHEME, first=before, rival=before, rival_name="b"))
     titles, liver, spleen, mean = table.scores.texts()
-    assert titles[2:4] == ["Δ Dice", "HD95 mm"]
-    assert titles[-2:] == ["other Dice", "other HD95"]
+    assert titles[2:4] == ["Δ Dice", "HD95 mm (monai)"]
+    assert titles[-2:] == ["other Dice", "other HD95 (monai)"]
     assert (liver[2], spleen[2], mean[2]) == ("+0.100", "-0.020", "+0.040")
     assert (liver[-2], liver[-1], mean[-1]) == ("0.800", "12.00", "10.50")
     worse = now.organs[0].model_copy(update={"dice": 0.8 - 1e-6})

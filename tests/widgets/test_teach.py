@@ -112,10 +112,10 @@ def test_progress_is_plotted_and_the_change_is_shown(panel, engine, tmp_path):
     assert job.out.parent.is_dir()  # a new user has no such folder
     texts = [section.table.item(row, 0).text() for row in range(section.table.rowCount())]
     assert texts == [
-        "Measured on the training cases (1 case)",
+        "Measured on the training cases (1 case) · HD95: monai",
         "liver",
         "mean",
-        "Guard set (1 case)",
+        "Guard set (1 case) · HD95: monai",
         "liver",
         "mean",
     ]

@@ -150,7 +150,8 @@ def change_rows(report: FineTuneReport) -> list[ChangeRow]:
     for table in (report.cases, report.guard):
         if table is None:
             continue
-        rows.append(ChangeRow((_heading(table),), is_bold=True, help_text=table.data))
+        heading = _heading(table)
+        rows.append(ChangeRow((heading,), is_bold=True, help_text=f"{table.data}\n{heading}"))
         for organ in table.organs:
             rows.append(_row(organ.name, organ))
         rows.append(_row("mean", table, is_bold=True))
@@ -173,7 +174,8 @@ def write_changes(node: Any, report: FineTuneReport) -> None:
 
 def _heading(table: ScoreTable) -> str:
     count = len(table.cases)
-    return f"{_MEASURED[table.measured]} ({count} case{'s' if count != 1 else ''})"
+    heading = f"{_MEASURED[table.measured]} ({count} case{'s' if count != 1 else ''})"
+    return f"{heading} · HD95: {table.hd95_convention}"
 
 
 def _row(title: str, numbers: Any, *, is_bold: bool = False) -> ChangeRow:
