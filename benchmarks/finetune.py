@@ -71,7 +71,7 @@ def main() -> None:
         show(shift, rows)
 
 
-CLAIMED = ("plain", "rehearsal", "norms", "scratch")
+CLAIMED = (*WAYS, "scratch")
 # where it says most, with three seeds, which choose the cases too
 SEEDS = {
     ("strong", "rehearsal"): (0, 1, 2),

@@ -190,20 +190,22 @@ def finetune_rows(shifted: float = 0.83, unshifted: float = 0.855) -> list:
         row("strong", "rehearsal", shifted - 0.01, unshifted, seed=1, cpu_minutes=4.0),
         row("strong", "scratch", 0.78, 0.05, seed=0, cpu_minutes=1.0),
         row("strong", "norms", 0.5, 0.84, seed=0, cpu_minutes=2.0),
+        row("strong", "l2", 0.81, 0.835, seed=0, cpu_minutes=0.4),
         row("mild", "before", 0.70, 0.86),
         row("mild", "rehearsal", 0.85, 0.86, seed=0, cpu_minutes=3.0),
         row("mild", "norms", 0.75, 0.85, seed=0, cpu_minutes=2.0),
+        row("mild", "l2", 0.84, 0.85, seed=0, cpu_minutes=3.0),
     ]
 
 
 def test_finetune(bench: Any) -> None:
     good = list(verdicts(bench, finetune_rows(), "finetune").values())
-    expected = [0.83, 0.005, 0.05, 0.15 / 0.16, 0.02, 4]
+    expected = [0.83, 0.005, 0.05, 0.15 / 0.16, 0.02, 0.025, 4]
     assert [v.number for v in good] == [pytest.approx(number) for number in expected]
     assert all(v.is_met for v in good)
     bad = list(verdicts(bench, finetune_rows(0.79, 0.84), "finetune").values())
     assert [v.is_met for v in bad[:3]] == [False, False, False]
-    quick = finetune_rows()[5:6]
+    quick = finetune_rows()[6:7]
     assert all(v.is_met is None for v in verdicts(bench, quick, "finetune").values())
 
 
