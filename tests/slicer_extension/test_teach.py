@@ -102,7 +102,7 @@ def test_before_and_after_say_what_they_were_measured_on(teach: Any) -> None:
         "–",
     ]
     node = module.controller.parameters.reference("Changes")
-    assert node.GetCellText(0, 0) == "Measured on the training cases (0 cases)"
+    assert node.GetCellText(0, 0) == "Measured on the training cases (0 cases) · HD95: monai"
     assert node.GetCellText(1, 1) == "mean"
     assert module.ui.verdictLine.text.startswith("It got better")
     assert "case-0009 was left out." in module.ui.logView.plainText
