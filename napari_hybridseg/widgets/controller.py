@@ -57,9 +57,21 @@ class Controller:
         self._keeps_partial = False
         self._on_result: Callable[[], None] = lambda: None
         self.book = LayerBook(viewer, self._follow_layers)
+        self._obeys = False
         self._restore_choices()
         self._follow_layers()
-        settings.preferences.follow_device(self._on_device_preferred)
+
+    def obey_preferences(self) -> None:
+        """Read napari's Preferences and follow them from now on.
+
+        Not when the panel opens: the first look at them makes napari read every plugin's manifest.
+        """
+        if self._is_closed or self._obeys:
+            return
+        self._obeys = True
+        self.choose_options(self._settings.options)
+        self._restore_checkpoint()
+        self._settings.preferences.follow_device(self._on_device_preferred)
 
     def follow_results(self, on_result: Callable[[], None]) -> None:
         """Have something done when a new result is the label map that is looked at."""
@@ -69,7 +81,8 @@ class Controller:
         """Follow the viewer no longer."""
         if not self._is_closed:
             self._is_closed = True
-            self._settings.preferences.unfollow_device(self._on_device_preferred)
+            if self._obeys:
+                self._settings.preferences.unfollow_device(self._on_device_preferred)
             self.book.close()
 
     def look_for_devices(self) -> None:
@@ -176,19 +189,26 @@ class Controller:
         return make_report(self._state, self._desk.log)
 
     def _restore_choices(self) -> None:
-        self.choose_options(self._settings.options)
-        self._list_checkpoints()
-        known = [choice.key for choice in self._state.checkpoints]
-        last = self._settings.checkpoint
-        if known:
-            self._state.checkpoint = read_facts(Path(last if last in known else known[0]))
+        self._state.options = self._settings.kept_options
+        self._state.quality = quality_of(self._state.options)
+        self._restore_checkpoint()
         self._state.message = READY
 
-    def _list_checkpoints(self) -> None:
-        folder = self._settings.preferences.checkpoints_folder
+    def _restore_checkpoint(self) -> None:
+        """Take the checkpoint that was used last, or the first if none is taken yet."""
+        known, last = self._list_checkpoints(), self._settings.checkpoint
+        taken = self._state.checkpoint
+        if last not in known:
+            last = known[0] if known and taken is None else ""
+        if last and (taken is None or taken.path != Path(last)):
+            self._state.checkpoint = read_facts(Path(last))
+
+    def _list_checkpoints(self) -> list[str]:
+        folder = self._settings.preferences.checkpoints_folder if self._obeys else None
         own = checkpoints_in(folder) if folder else []
         paths = [*find_checkpoints(), *own, *self._settings.opened_checkpoints]
         self._state.checkpoints = checkpoint_choices(paths)
+        return [choice.key for choice in self._state.checkpoints]
 
     def _on_device_preferred(self, event: Any = None) -> None:
         self._state.options = self._settings.options

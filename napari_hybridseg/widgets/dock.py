@@ -90,6 +90,7 @@ class HybridSegWidget(QWidget):
         self.segment = SegmentSection(self.state)
         self.review = ReviewSection(self.state, self._settings)
         self._later = Later(
+            self.controller.obey_preferences,
             self.controller.look_for_devices,
             lambda: self.explain,
             lambda: self.teach,
@@ -221,8 +222,11 @@ class HybridSegWidget(QWidget):
 
     def _show_scores(self, score: Score | None) -> None:
         if score is not None:
-            # once the table has its new height
-            QTimer.singleShot(0, lambda: self._scroll.ensureWidgetVisible(self.review.button))
+            # once the table has its new height; a method of the panel is not called when it is gone
+            QTimer.singleShot(0, self._reveal_scores)
+
+    def _reveal_scores(self) -> None:
+        self._scroll.ensureWidgetVisible(self.review.button)
 
     def _dress(self, event: object = None) -> None:
         self.setStyleSheet(style_sheet(self._viewer.theme))

@@ -20,12 +20,17 @@ class Settings:
         self.preferences = Preferences()
 
     @property
+    def kept_options(self) -> SegmentOptions:
+        """How a volume was segmented last, whatever the Preferences say."""
+        try:
+            return SegmentOptions.model_validate_json(self._text("options"))
+        except ValidationError:
+            return SegmentOptions()
+
+    @property
     def options(self) -> SegmentOptions:
         """How a volume is segmented; the device is that of the Preferences."""
-        try:
-            kept = SegmentOptions.model_validate_json(self._text("options"))
-        except ValidationError:
-            kept = SegmentOptions()
+        kept = self.kept_options
         return kept.model_copy(update={"device": self.preferences.device(kept.device)})
 
     @options.setter

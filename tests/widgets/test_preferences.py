@@ -159,7 +159,12 @@ def test_scores_follow_the_page(make_panel, make_volume, engine, page, checkpoin
 
 @needs_page
 def test_page_and_panel_show_the_same_device(make_panel, page):
+    page.segmenting.device = "cpu"
     panel = make_panel()
+    # the page is read once the panel is open, and followed from then on
+    panel.wait_until(lambda: panel.state.options.device == "cpu")
+    page.segmenting.device = "mps"
+    assert panel.state.options.device == panel.widget.segment.device.key == "mps"
     page.segmenting.device = "cpu"
     assert panel.state.options.device == panel.widget.segment.device.key == "cpu"
     panel.widget.segment.device_chosen.emit("auto")
@@ -175,5 +180,6 @@ def test_the_folder_of_the_page_is_offered(make_panel, page, checkpoint_file):
     assert Preferences().checkpoints_folder is None
     page.checkpoints.folder = str(checkpoint_file.parent)
     panel = make_panel()
+    panel.wait_until(lambda: panel.state.checkpoint is not None)
     assert [choice.text for choice in panel.state.checkpoints] == [checkpoint_file.stem]
     assert panel.state.checkpoint.path == checkpoint_file
