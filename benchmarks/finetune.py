@@ -77,6 +77,8 @@ SEEDS = {
     ("strong", "rehearsal"): (0, 1, 2),
     ("strong", "scratch"): (0, 1, 2),
     ("mild", "rehearsal"): (0, 1, 2),
+    ("strong", "norms"): (0, 1, 2),
+    ("strong", "l2"): (0, 1),
 }
 
 
