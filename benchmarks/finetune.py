@@ -78,7 +78,8 @@ SEEDS = {
     ("strong", "scratch"): (0, 1, 2),
     ("mild", "rehearsal"): (0, 1, 2),
     ("strong", "norms"): (0, 1, 2),
-    ("strong", "l2"): (0, 1),
+    ("mild", "norms"): (0, 1, 2),
+    ("strong", "l2"): (0, 1, 2),
 }
 
 

@@ -100,7 +100,8 @@ class ErrorsJob(Job):
 class FineTuneJob(Job):
     """Teach a checkpoint from corrected cases; the result is a ``FineTuneReport``.
 
-    ``source`` is a correction set or a ``dataset.json``; ``out`` must not exist yet.
+    ``source`` is a correction set or a ``dataset.json``; ``out`` must not exist yet. Where another
+    fine-tune was interrupted under that name, the report's ``path`` has a number behind it.
     ``EngineClient.finish`` ends it early and keeps the best weights so far.
     """
 

@@ -7,8 +7,11 @@ torch belong inside the generator.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 from napari_hybridseg.engine.jobs import (
@@ -28,7 +31,7 @@ from napari_hybridseg.engine.jobs import (
     TeachJob,
 )
 from napari_hybridseg.engine.warm import Warm
-from napari_hybridseg.events import Event, Progress, Result
+from napari_hybridseg.events import Event, Note, Progress, Result
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,33 @@ def run_errors(job: ErrorsJob, warm: Warm) -> Iterator[Event]:
 
 
 def run_fine_tune(job: FineTuneJob, warm: Warm) -> Iterator[Event]:
-    """Teach a checkpoint; the network that was kept warm makes room for it."""
+    """Teach a checkpoint; the network that was kept warm makes room for it.
+
+    Faces name files by themselves: where the state of another, interrupted fine-tune lies under a
+    name, the next one is taken, and that one can still go on.
+    """
     from napari_hybridseg.finetune.job import finetune
+    from napari_hybridseg.training.state import StateError
 
     yield Progress("Reading cases", 0, 1)
     warm.drop()
     warm.return_memory()
     options = job.options.model_copy(update={"threads": job.options.threads or warm.threads})
-    yield from finetune(job.source, job.checkpoint, job.out, options, stop=warm.is_finish_asked)
+    for out in _names_from(job.out):
+        try:
+            yield from finetune(job.source, job.checkpoint, out, options, stop=warm.is_finish_asked)
+        except StateError as error:
+            yield Note(f"Another name is taken: {error}")
+        else:
+            return
+
+
+def _names_from(path: Path) -> Iterator[Path]:
+    """Give a file's name, and then numbered ones that no file has."""
+    yield path
+    stem = re.sub(r"-\d{1,3}$", "", path.stem)  # a date is longer
+    numbered = (path.with_name(f"{stem}-{number}{path.suffix}") for number in count(2))
+    yield from (other for other in numbered if other != path and not other.exists())
 
 
 def run_ready(job: ReadyJob, warm: Warm) -> Iterator[Event]:

@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg.engine.bits import same_bits
 from napari_hybridseg.errors import HybridSegError
 
 PREFIX = "hybridseg-"
@@ -29,6 +30,8 @@ LOCK_NAME = "owner.lock"
 # between a folder's birth and its lock; nobody may take it for an orphan then
 YOUNGEST_ORPHAN_S = 60.0
 MAPPED_FROM_BYTES = 64 * 2**20
+# from here on, looking whether a file holds an array is so much faster than its hash that it pays
+COMPARED_FROM_BYTES = 2**20
 
 
 class ScratchError(HybridSegError):
@@ -46,6 +49,7 @@ class ArrayFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self._stored: dict[str, tuple[str, tuple[int, ...]]] = {}  # large ones: name to what it is
 
     def put(self, array: NDArray[Any], stem: str) -> str:
         """Store an array and give its file's name.
@@ -73,12 +77,36 @@ class ArrayFolder:
         return name
 
     def put_once(self, array: NDArray[Any]) -> str:
-        """Store an array under a name made of its content, unless it is there already."""
+        """Store an array under a name made of its content, unless it is there already.
+
+        A large array is first compared, bit by bit, with the files that may hold it: every job of
+        a volume that is looked at hands it over again, and a hash would take ten times as long.
+        """
+        is_large = array.nbytes >= COMPARED_FROM_BYTES
+        about = array.dtype.str, array.shape
+        if is_large:
+            self._stored = {n: a for n, a in self._stored.items() if (self.path / n).exists()}
+            for name, known in self._stored.items():
+                if known == about and self._holds(name, array):
+                    return name
+        name = self._put_by_hash(array)
+        if is_large:
+            self._stored[name] = about
+        return name
+
+    def _put_by_hash(self, array: NDArray[Any]) -> str:
         solid = np.ascontiguousarray(array)
         digest = hashlib.blake2b(f"{solid.dtype.str}{array.shape}".encode(), digest_size=16)
         digest.update(solid.reshape(-1).view(np.uint8).data)
         stem = f"in-{digest.hexdigest()}"
         return f"{stem}.npy" if (self.path / f"{stem}.npy").exists() else self.put(array, stem)
+
+    def _holds(self, name: str, array: NDArray[Any]) -> bool:
+        try:
+            stored = np.asarray(np.load(self.path / name, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError, EOFError):  # taking it says so
+            return False
+        return same_bits(stored, array)
 
     def take(self, name: str, *, remove: bool = False) -> NDArray[Any]:
         """Give the array of a file: in memory when small, else mapped copy-on-write.

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
+from napari_hybridseg.engine.bits import same_bits
 
 if TYPE_CHECKING:
     from torch import nn
@@ -108,11 +107,7 @@ class Warm:
 
 def _are_same(one: Volume, other: Volume) -> bool:
     """Compare volumes number for number: every job brings its own copy."""
-    a, b = one.array, other.array
-    if one.geometry != other.geometry or a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    bits = f"V{a.itemsize}" if a.itemsize > 8 else f"u{a.itemsize}"  # NaN is what it was too
-    return np.array_equal(a.view(bits), b.view(bits))
+    return one.geometry == other.geometry and same_bits(one.array, other.array)
 
 
 def _no() -> bool:

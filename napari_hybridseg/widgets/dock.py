@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,6 +31,7 @@ from napari_hybridseg.widgets.volume_section import VolumeSection
 if TYPE_CHECKING:
     import napari.viewer
 
+    from napari_hybridseg.corrections.recovery import Recoverable
     from napari_hybridseg.widgets.correct_part import CorrectPart
     from napari_hybridseg.widgets.explain_part import ExplainPart
     from napari_hybridseg.widgets.teach_part import TeachPart
@@ -146,6 +147,7 @@ class HybridSegWidget(QWidget):
             self.reviewing.score,
         )
         self.correct_fold.body.addWidget(part.section)
+        part.state.events.recoverable.connect(self._offer_what_is_left)
         self._later.keep(part)
         return part
 
@@ -219,6 +221,10 @@ class HybridSegWidget(QWidget):
     def _open_review(self, key: str) -> None:
         if key:
             self.review_fold.set_open(True)
+
+    def _offer_what_is_left(self, left: Sequence[Recoverable]) -> None:
+        if left:
+            self.correct_fold.set_open(True)
 
     def _show_scores(self, score: Score | None) -> None:
         if score is not None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_hybridseg.corrections.assist.strokes import Strokes
+from napari_hybridseg.corrections.boxes import places_of
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.widgets.correct_session import Origin
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
@@ -142,7 +143,7 @@ class StrokeLayer:
         if layer is None:
             return np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
         array = self._origin.grid.to_canonical(np.asarray(layer.data))
-        voxels = np.argwhere(array)
+        voxels = places_of(array)
         values = array[tuple(voxels.T)].astype(np.int64)
         known = values <= len(self.statements)
         return voxels[known], values[known]

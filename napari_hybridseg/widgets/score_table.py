@@ -189,7 +189,7 @@ class ScoreModel(QAbstractTableModel):
             return self.columns[section].title
         if role == Qt.ItemDataRole.ToolTipRole:
             convention = self._report.convention if self._report else NOTHING
-            return self.columns[section].help_text.format(convention=convention)
+            return self.columns[section].help_text.replace("{convention}", convention)
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -253,7 +253,7 @@ class ScoreModel(QAbstractTableModel):
         if organ and column == 0:
             return organ.name
         convention = self._report.convention if self._report else NOTHING
-        return self.columns[column].help_text.format(convention=convention)
+        return self.columns[column].help_text.replace("{convention}", convention)
 
 
 _STATUS_HELP = {

@@ -19,7 +19,7 @@ from napari_hybridseg.corrections.assist.region import (
     last_of,
     region_probabilities,
 )
-from napari_hybridseg.corrections.assist.repair import repair
+from napari_hybridseg.corrections.assist.repair import _largest, repair
 from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.assist.teaching import teach
 from napari_hybridseg.formats import write_image
@@ -104,9 +104,13 @@ def test_without_an_effect_on_what_is_right_already() -> None:
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 10_000), with_network=st.booleans(), flat=st.booleans())
+@given(
+    seed=st.integers(0, 10_000),
+    with_network=st.booleans(),
+    axis=st.sampled_from([None, 0, 1, 2]),
+)
 def test_strokes_are_obeyed_and_nothing_outside_the_region_changes(
-    seed: int, with_network: bool, flat: bool
+    seed: int, with_network: bool, axis: int | None
 ) -> None:
     random = np.random.default_rng(seed)
     shape = (9, 10, 11)
@@ -117,8 +121,11 @@ def test_strokes_are_obeyed_and_nothing_outside_the_region_changes(
         voxels = random.integers((3, 3, 3), (6, 7, 8), (3, 3))
         parts.append((voxels, int(random.integers(0, 3)), bool(random.integers(0, 2))))
     strokes = Strokes.join(parts)
-    options = RepairOptions(margin_mm=2.0, axis=0 if flat else None)
+    options = RepairOptions(margin_mm=2.0, axis=axis)
     box = options.region(strokes, shape, (1.0, 1.0, 1.0))
+    if axis is not None:  # in the strokes' own slices alone
+        drawn = strokes.voxels[:, axis]
+        assert (box[axis].start, box[axis].stop) == (drawn.min(), drawn.max() + 1)
     soft = random.dirichlet([1, 1, 1], shape).transpose(3, 0, 1, 2).astype(np.float32)
     given_network = (
         {"probabilities": soft[(slice(None), *box)], "organs": (1, 2)} if with_network else {}
@@ -136,6 +143,12 @@ def test_strokes_are_obeyed_and_nothing_outside_the_region_changes(
     said = strokes.latest()
     for voxel, label, is_not in zip(said.voxels, said.labels, said.is_not, strict=True):
         assert (after[tuple(voxel)] == label) != is_not
+
+
+@given(seed=st.integers(0, 10_000), channels=st.integers(1, 5))
+def test_the_largest_belief_is_the_first_of_equals(seed: int, channels: int) -> None:
+    belief = np.random.default_rng(seed).integers(-1, 3, (channels, 3, 4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(_largest(belief), belief.argmax(axis=0))
 
 
 def test_what_a_hand_painted_outlives_a_stroke_far_away() -> None:

@@ -19,7 +19,9 @@ from napari_hybridseg.corrections.assist.jobs import get_ready
 from napari_hybridseg.corrections.assist.nearness import border_nearness
 from napari_hybridseg.corrections.assist.region import RegionPredictor, last_of
 from napari_hybridseg.corrections.assist.repair import repair
+from napari_hybridseg.corrections.assist.spreading import _depths
 from napari_hybridseg.corrections.assist.strokes import Strokes
+from napari_hybridseg.corrections.boxes import places_of
 from napari_hybridseg.engine.jobs import Region
 from napari_hybridseg.inference import SegmentOptions
 from napari_hybridseg.labels import LabelScheme
@@ -51,6 +53,40 @@ def test_nearness_is_the_distance_transform_as_far_as_it_goes(
             signed = np.full(own.shape, farthest)
         expected = np.clip(signed, -farthest, farthest)
         np.testing.assert_allclose(found[label], expected, atol=1e-5)
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 10_000),
+    spacing=st.tuples(EDGES, EDGES, EDGES),
+    smooth=st.sampled_from([0.0, 1.0, 3.0]),
+)
+def test_depths_of_seeds_are_the_distance_transform(
+    seed: int, spacing: tuple[float, float, float], smooth: float
+) -> None:
+    random = np.random.default_rng(seed)
+    agreeing = ndimage.gaussian_filter(random.normal(size=(7, 9, 8)), smooth) > 0
+    agreeing[tuple(random.integers(0, agreeing.shape))] = True
+    away = ndimage.distance_transform_edt(~agreeing, sampling=spacing)
+    seeds = random.integers(0, agreeing.shape, (20, 3))
+    np.testing.assert_allclose(_depths(seeds, agreeing, spacing), away[tuple(seeds.T)], rtol=1e-12)
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 6)] * 3),
+    many=st.integers(0, 5),
+    seed=st.integers(0, 10_000),
+    is_flipped=st.booleans(),
+)
+def test_the_few_voxels_of_strokes_are_found_in_order(
+    shape: tuple[int, int, int], many: int, seed: int, is_flipped: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    array = np.zeros(shape, np.uint16)
+    for _ in range(many):
+        array[tuple(random.integers(0, shape))] = random.integers(0, 70)
+    array = array[::-1] if is_flipped else array
+    np.testing.assert_array_equal(places_of(array), np.argwhere(array))
 
 
 def test_a_network_is_asked_once_about_a_window(

@@ -8,16 +8,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from napari_hybridseg.engine import bits
 from napari_hybridseg.engine import scratch as module
 from napari_hybridseg.engine.scratch import ArrayFolder, Scratch, ScratchError, sweep
 
 KILLED_OWNER = """
 import os, sys
 from pathlib import Path
+from unittest.mock import patch
 from napari_hybridseg.engine.scratch import Scratch
 scratch = Scratch(Path(sys.argv[1]))
 print(scratch.path, flush=True)
@@ -142,6 +147,75 @@ def test_an_array_edited_in_place_is_written_anew(tmp_path: Path) -> None:
     array[2] = 1
     assert folder.take(folder.put_once(array))[2] == 1
     assert folder.take(before)[2] == 0
+
+
+@pytest.mark.parametrize("from_bytes", [0, 10**9], ids=["compared", "hashed"])
+@pytest.mark.parametrize("at", [0, 700, -1])
+def test_whatever_changes_in_an_array_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, from_bytes: int
+) -> None:
+    monkeypatch.setattr(module, "COMPARED_FROM_BYTES", from_bytes)
+    monkeypatch.setattr(bits, "_PIECE_BYTES", 64)
+    folder = ArrayFolder(tmp_path)
+    array = np.random.default_rng(0).normal(size=(1, 9, 10, 11)).astype(np.float32)
+    shown = array[:, ::-1]  # as a volume's array lies over its layer's
+    name = folder.put_once(shown)
+    assert folder.put_once(shown) == name
+    array.reshape(-1)[at] = np.nan
+    other = folder.put_once(shown)
+    assert other != name
+    np.testing.assert_array_equal(folder.take(other), shown)
+    assert folder.put_once(shown.copy()) == other
+    assert folder.put_once(shown.astype(np.float64)) not in (name, other)
+
+
+def test_a_large_array_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMPARED_FROM_BYTES", 0)
+    folder = ArrayFolder(tmp_path)
+    array = np.arange(1000)
+    name = folder.put_once(array)
+    hashed: list[int] = []
+    known = ArrayFolder._put_by_hash
+    monkeypatch.setattr(
+        ArrayFolder, "_put_by_hash", lambda self, new: hashed.append(1) or known(self, new)
+    )
+    assert folder.put_once(array) == name
+    assert not hashed
+    folder.remove("in-*")
+    assert folder.put_once(array) == name
+    assert hashed == [1]
+    np.testing.assert_array_equal(folder.take(name), array)
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.lists(st.integers(0, 5), max_size=4).map(tuple),
+    kind=st.sampled_from(["u1", "<i2", ">f4", "f8", "c16", "?"]),
+    piece=st.sampled_from([1, 16, 10_000]),
+    seed=st.integers(0, 99),
+    flips=st.booleans(),
+)
+def test_bits_are_compared_whatever_the_shape(
+    shape: tuple[int, ...], kind: str, piece: int, seed: int, flips: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    array = random.integers(0, 2, shape).astype(kind)
+    if flips and array.ndim:
+        array = array[::-1].T
+    other = array.copy()
+    with patch.object(bits, "_PIECE_BYTES", piece):
+        assert bits.same_bits(array, other)
+        assert not bits.same_bits(array, other[None])
+        if other.size:
+            place = tuple(int(random.integers(n)) for n in other.shape)
+            other[place] = not other[place]
+            assert not bits.same_bits(array, other)
+
+
+def test_nan_is_what_it_was_and_a_negative_nothing_is_not() -> None:
+    assert bits.same_bits(np.array([np.nan]), np.array([np.nan]))
+    assert not bits.same_bits(np.array([0.0]), np.array([-0.0]))
+    assert not bits.same_bits(np.zeros(2, "f4"), np.zeros(2, "u4"))
 
 
 @pytest.mark.parametrize("name", ["../x.npy", "/etc/passwd", "x", "gone.npy", ""])

@@ -5,6 +5,8 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from napari_hybridseg.checkpoint import load_checkpoint
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Metric, Progress
 from napari_hybridseg.finetune import FineTuneError, FineTuneOptions
+from napari_hybridseg.finetune import learner as learner_module
 from napari_hybridseg.finetune.job import finetune
 from napari_hybridseg.finetune.lineage import lineage_of
 from napari_hybridseg.formats import write_image
@@ -80,6 +83,9 @@ def test_three_cases_are_cross_validated(source: Path, parent: Path, tmp_path: P
     assert report.cases is not None
     assert report.cases.measured == "cross-validated"
     assert len(report.cases.cases) == 3
+    assert [organ.name for organ in report.cases.organs] == ["large box", "small box"]
+    for organ in report.cases.organs:  # both before and after, by the one convention
+        assert None not in (organ.dice_before, organ.dice_after)
     (measured,) = load_checkpoint(report.path).card.evaluation
     assert "cross-validated in 3 parts" in measured.data
     stages = {e.stage for e in events if isinstance(e, Progress)}
@@ -141,6 +147,42 @@ def test_stopping_keeps_the_best_weights_so_far(source: Path, parent: Path, tmp_
     assert report.cases is not None
     assert report.cases.measured == "training cases"
     load_checkpoint(report.path).build_network()
+
+
+def test_what_is_kept_when_it_is_stopped_is_the_best_and_not_the_last(
+    source: Path, parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.4, 5: 0.3}
+    honest = learner_module._check
+
+    def check(learner: Any, monitors: object, first_step: int, losses: list[float]) -> Any:
+        told = SimpleNamespace(dice=lambda *_: seen[learner.step])
+        return honest(learner, {"Dice": told}, first_step, losses)
+
+    monkeypatch.setattr(learner_module, "_check", check)
+    options = FineTuneOptions(
+        **(SHORT | {"steps": 1000, "check_every": 1, "learning_rate": 1e-2, "ema_decay": 0.5})
+    )
+
+    def stopped_at(step: int, name: str) -> dict[str, torch.Tensor]:
+        events: list[Event] = []
+
+        def is_time() -> bool:
+            done = [e.done for e in events if isinstance(e, Progress) and e.stage == "Training"]
+            return max(done, default=0) + 1 >= step
+
+        for event in finetune(source, parent, tmp_path / name, options, stop=is_time):
+            events.append(event)
+        report = report_of(events)
+        assert (report.ending, report.steps) == ("stopped", step)
+        return dict(load_checkpoint(report.path).weights())
+
+    best = stopped_at(2, "two.safetensors")
+    later = stopped_at(5, "five.safetensors")
+    torch.testing.assert_close(later, best, rtol=0, atol=0)
+    seen.update({3: 0.91, 4: 0.92, 5: 0.93})
+    better = stopped_at(5, "better.safetensors")
+    assert any(not torch.equal(better[name], best[name]) for name in best)
 
 
 def test_it_ends_early_when_nothing_is_gained(source: Path, parent: Path, tmp_path: Path) -> None:

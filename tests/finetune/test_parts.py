@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from finetune_support import boxes, parent_of_boxes, report_of, run
+from helpers import tiny_checkpoint
 
 from napari_hybridseg.finetune import FineTuneError, FineTuneOptions, ScannerAugmentation
 from napari_hybridseg.finetune import learner as learner_module
 from napari_hybridseg.finetune.budget import Budget
 from napari_hybridseg.finetune.clock import BusyClock
-from napari_hybridseg.finetune.guard import verdict
+from napari_hybridseg.finetune.guard import guard_cases, verdict
 from napari_hybridseg.finetune.learner import _is_late
 from napari_hybridseg.finetune.loading import LearnCase
 from napari_hybridseg.finetune.monitor import Monitor
@@ -181,6 +182,27 @@ def test_the_sample_volumes_are_a_labelled_folder() -> None:
     source = open_source(sample_volumes_folder())
     assert [case.name for case in source.cases] == ["torso_a", "torso_b"]
     assert all(case.label.is_file() for case in source.cases)
+
+
+def test_the_guard_is_the_parents_own_sample_unless_another_is_chosen(tmp_path: Path) -> None:
+    sample = open_source(sample_volumes_folder())
+    card = tiny_checkpoint(tmp_path, labels=sample.cases[0].scheme).card
+    options = FineTuneOptions()
+    assert options.guard is None
+    name, cases = guard_cases(options, card, (), None, ())
+    assert name == card.labels.name == "Sample torso"
+    assert [case.name for case in cases] == ["torso_a", "torso_b"]
+    _, others = guard_cases(options, card, (), None, sample.cases[1:])
+    assert [case.name for case in others] == ["torso_a"]  # the other one was learnt from
+    own = LabelScheme.from_names({1: "liver"}, "mine")
+    stranger = tiny_checkpoint(tmp_path, name="stranger", labels=own).card
+    assert guard_cases(options, stranger, (), None, ()) == ("", ())
+    mine = options.model_copy(update={"guard": boxes(tmp_path / "boxes")})
+    assert [case.name for case in guard_cases(mine, card, (), None, ())[1]] == [
+        "image0",
+        "image1",
+        "image2",
+    ]
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

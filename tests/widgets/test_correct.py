@@ -106,6 +106,7 @@ def test_painting_is_counted_outlined_and_undone(segmented):
 def test_what_was_painted_is_offered_again_and_restored(
     segmented, qtbot, journals, make_napari_viewer_proxy, make_volume, checkpoint_file
 ):
+    assert not segmented.widget.correct_fold.is_open  # nothing is left from before
     segmented.begin()
     segmented.paint(places_of(segmented, LIVER, 4))
     painted = np.array(segmented.working.data)
@@ -118,7 +119,8 @@ def test_what_was_painted_is_offered_again_and_restored(
     segmented.widget, segmented.state = second, second.state
     qtbot.waitUntil(lambda: len(second.correct.state.recoverable) == 1)
     row = second.correct.section.left.rows[0]
-    assert row.isVisibleTo(second.correct.section)
+    assert second.correct_fold.is_open
+    assert row.isVisibleTo(second)
     (left,) = second.correct.state.recoverable
     second.correct.section.left.restore_wanted.emit(left)
     segmented.wait_until(lambda: "Open the scan 'scan'" in second.status.line.text())

@@ -106,6 +106,17 @@ def test_a_change_and_a_rival_stand_beside(table, qtbot):
     assert table.scores.texts()[1][2] == "+0.000"  # not "-0.000"
 
 
+def test_a_rival_may_have_braces_in_its_name(table):
+    report = table.scores._score.report
+    named = Score(report, "a", "truth", SCHEME, rival=report, rival_name="scan {2}")
+    table.show_score(named)
+    last = table.scores.columnCount() - 1
+    across, tip = Qt.Orientation.Horizontal, Qt.ItemDataRole.ToolTipRole
+    assert "'scan {2}'" in table.scores.headerData(last - 1, across, tip)
+    assert "monai" in table.scores.headerData(last, across, tip)
+    assert "{" not in table.scores.headerData(DICE, across, tip)
+
+
 def test_an_update_keeps_the_order_that_the_user_chose(table):
     table.sortByColumn(DICE, Qt.SortOrder.AscendingOrder)
     order = column(table, 0)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_hybridseg.corrections import SetManifest
 from napari_hybridseg.corrections.manifest import ListedCase, manifest_bytes
 from napari_hybridseg.engine.jobs import FineTuneJob, SegmentJob
 from napari_hybridseg.events import Metric
 from napari_hybridseg.finetune import CaseChange, FineTuneReport, OrganChange, ScoreTable
+from napari_hybridseg.volume import LabelMap
 from napari_hybridseg.widgets.state import Phase
 
+from .conftest import SCHEME
 from .test_panel import Panel
 
 
@@ -173,6 +177,59 @@ def test_parent_and_child_are_compared_on_the_volume(panel, engine, make_volume,
     panel.wait_until(lambda: not panel.state.phase.is_busy)
     assert panel.state.rival == str(panel.viewer.layers[names[0]].unique_id)
     assert panel.state.label_map == str(panel.viewer.layers[names[1]].unique_id)
+
+
+def test_both_checkpoints_have_an_overlay_and_a_column_of_scores(
+    panel, engine, make_volume, checkpoint_file, child
+):
+    section = tune(panel)
+    volume = panel.add(make_volume())
+    truth = (np.asarray(volume.data) > 0).astype(np.uint8)
+    panel.viewer.add_labels(
+        truth, name="truth", scale=volume.scale, translate=volume.translate, units=volume.units
+    )
+    panel.widget.review.reference_chosen.emit(str(panel.viewer.layers["truth"].unique_id))
+
+    def segmented(job: SegmentJob) -> LabelMap:
+        """Let the parent miss a row of what the child finds."""
+        labels = (job.volume.array[0] > 0).astype(np.uint8)
+        labels[:, : 2 if job.checkpoint == checkpoint_file else 1] = 0
+        return LabelMap(job.volume.geometry, job.volume.source, labels, SCHEME)
+
+    engine.answers[SegmentJob] = segmented
+    section.compare_button.click()
+    panel.wait_until(lambda: panel.state.score is not None and panel.state.score.rival is not None)
+    panel.wait_until(lambda: not panel.state.phase.is_busy)
+    parents, childs = panel.results
+    assert [parents.name, childs.name] == ["scan · test-unet", "scan · test-unet-tuned"]
+    for overlay in (parents, childs):
+        assert overlay.visible
+        assert (overlay.data == 1).any()
+        assert np.array_equal(overlay.scale, volume.scale)
+        assert np.array_equal(overlay.translate, volume.translate)
+    assert not np.array_equal(parents.data, childs.data)
+
+    def dice(labels: Any) -> float:
+        found = np.asarray(labels) == 1
+        return 2 * (found & (truth == 1)).sum() / (found.sum() + truth.sum())
+
+    review = panel.widget.review
+    titles, *rows = review.table.scores.texts()
+    columns = [titles.index(name) for name in ("Dice", "other Dice")]
+    hd95s = [titles.index(name) for name in ("HD95 mm (monai)", "other HD95 (monai)")]
+    liver = next(row for row in rows if row[0] == "liver")
+    assert [liver[n] for n in columns] == [f"{dice(m.data):.3f}" for m in (childs, parents)]
+    assert float(liver[columns[0]]) > float(liver[columns[1]])
+    assert float(liver[hd95s[0]]) < float(liver[hd95s[1]])
+    assert all(float(rows[-1][n]) > 0 for n in columns)  # the mean has both, too
+    model = review.table.model()
+    assert [model.headerData(n, Qt.Orientation.Horizontal) for n in columns] == [
+        "Dice",
+        "other\nDice",
+    ]
+    assert review.table.isVisibleTo(panel.widget)
+    assert "'other' is scan · test-unet." in review.notes.text()
+    assert panel.state.checkpoint.path.resolve() == child.resolve()
 
 
 def test_a_fine_tune_waits_goes_on_and_ends_early(panel, engine):

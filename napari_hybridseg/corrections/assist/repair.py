@@ -155,7 +155,7 @@ def _belief(
                 given[channel], _FAINTEST, 1 - _FAINTEST, out=belief[place[organ]], casting="unsafe"
             )
     # what a person painted, or an earlier repair gave, is believed over the network
-    corrected = belief.argmax(axis=0) != index
+    corrected = _largest(belief) != index
     if corrected.any():
         for channel in range(len(channels)):
             belief[channel][corrected] = np.where(index[corrected] == channel, _SURE, rest)
@@ -211,4 +211,13 @@ def _winner(belief: Probabilities, said: Strokes, channels: list[int]) -> NDArra
         else:
             belief[:, z, y, x] = -1.0
             belief[channel, z, y, x] = 1.0
-    return belief.argmax(axis=0)
+    return _largest(belief)
+
+
+def _largest(belief: Probabilities) -> NDArray[np.intp]:
+    """Give the first channel with the largest number; argmax turns the whole array around first."""
+    largest, which = belief[0].copy(), np.zeros(belief.shape[1:], np.intp)
+    for channel in range(1, len(belief)):
+        np.putmask(which, belief[channel] > largest, channel)
+        np.maximum(largest, belief[channel], out=largest)
+    return which
