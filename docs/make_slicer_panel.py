@@ -39,6 +39,7 @@ import slicer  # noqa: E402
 from panels import OpenModule  # noqa: E402
 from PySide6 import QtCore, QtGui, QtWidgets  # noqa: E402
 from real_engine import WORKER, load  # noqa: E402
+from waiting import wait_until  # noqa: E402
 
 from napari_hybridseg.resources import shipped_checkpoints_folder  # noqa: E402
 
@@ -85,6 +86,7 @@ def work(module: OpenModule, image: Path, labels: Path) -> None:
     folder = shipped_checkpoints_folder()
     module.controller.choosing.checkpoint(folder / "hippocampus-utnetv2-3d.safetensors")
     module.choose(ui.referenceSelector, reference)
+    wait_until(lambda: module.state.cost is not None and module.state.cost.seconds, LONGEST_S)
     module.segment()
     finish(module)
     ui.doubtButton.click()

@@ -1,8 +1,9 @@
 """An engine without networks: speaks the protocol, and misbehaves as it is told.
 
-``python fake_worker.py MOOD``: well, fails, hangs, hangs-deaf, dies, garbled, half-result,
-silent-end, with-child, patient. The devices job is always answered well; finding errors and
-accepting cases need no network, so the engine's own code does them.
+``python fake_worker.py MOOD``: well, fails, hangs, hangs-deaf, hangs-at-all, dies, dies-later,
+garbled, half-result, silent-end, with-child, patient, times-for-ever. The devices job is always
+answered well; finding errors and accepting cases need no network, so the engine's own code does
+them.
 """
 
 from __future__ import annotations
@@ -32,10 +33,14 @@ from napari_hybridseg.engine.scratch import ArrayFolder
 from napari_hybridseg.engine.warm import Warm
 from napari_hybridseg.events import Event, Metric, Note, Progress, RegionDone, Result
 from napari_hybridseg.finetune import FineTuneReport, OrganChange, ScoreTable
+from napari_hybridseg.inference.estimate import Estimate, Probe
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics.scores import OrganScore, ScoreReport
 from napari_hybridseg.volume import LabelMap, Volume
 
+COST = Estimate(
+    windows=2, passes=1, seconds=8.0, peak_bytes=350_000_000, probe=Probe(seconds_per_pass=4.0)
+)
 DEVICES = DeviceReport(devices={"cpu": "CPU (pretended)"}, threads=1, torch_version="0")
 
 REAL = ("errors", "accept")
@@ -44,6 +49,7 @@ REAL = ("errors", "accept")
 class FakeWorker:
     def __init__(self, mood: str) -> None:
         self.mood = mood
+        self._segmented = 0
         self._out = sys.stdout.buffer
 
     def serve(self) -> None:
@@ -64,6 +70,11 @@ class FakeWorker:
 
         if request.job == "devices":
             say(Result(DEVICES))
+        elif request.job == "estimate" and self.mood != "times-for-ever":
+            say(Result(COST))
+        elif self.mood == "hangs-at-all" or request.job == "estimate":
+            say(Progress("At it", 0, 2))
+            self.hang(request)
         elif request.job == "score":
             say(Result(score(params["prediction"], params["reference"])))
         elif request.job in REAL:
@@ -101,11 +112,14 @@ class FakeWorker:
             self._out.write(reply_line(Reply(request.id, "error", fields)))
             self._out.flush()
             return
-        if self.mood == "dies":
+        self._segmented += 1
+        if self.mood == "dies" or (self.mood == "dies-later" and self._segmented > 1):
             os.kill(os.getpid(), 9)
         if self.mood == "silent-end":
             sys.exit(0)
         if self.mood in ("hangs", "hangs-deaf", "with-child"):
+            if self.mood == "hangs":
+                say(RegionDone((0, 0, 0), label_map(volume).array[:6]))
             self.hang(request)
             return
         if self.mood == "garbled":
@@ -130,7 +144,7 @@ class FakeWorker:
         if self.mood == "with-child":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             Path(os.environ["FAKE_CHILD_FILE"]).write_text(str(child.pid))
-        if self.mood != "hangs":
+        if self.mood not in ("hangs", "hangs-at-all", "times-for-ever"):
             time.sleep(600)
         for line in sys.stdin.buffer:
             if isinstance(parse_order(line), Cancel):

@@ -100,6 +100,16 @@ def test_the_engine_stays_warm_and_no_file_stays(open_engine: Any, job: SegmentJ
     assert not scratch_files(client)
 
 
+def test_arrays_are_exchanged_as_npy_and_never_as_nifti(open_engine: Any, job: SegmentJob) -> None:
+    client, listener = open_engine("hangs"), Listener()
+    client.start(job, listener)
+    wait_until(lambda: bool(listener.events))
+    names = scratch_files(client)
+    assert names
+    assert all(name.endswith(".npy") for name in names), names
+    np.testing.assert_array_equal(np.load(client._scratch.path / min(names)), job.volume.array)
+
+
 def test_a_failure_is_one_sentence_and_its_details_go_to_the_log(
     open_engine: Any, job: SegmentJob
 ) -> None:
@@ -195,7 +205,7 @@ def test_one_job_at_a_time(open_engine: Any, job: SegmentJob) -> None:
 def test_a_job_waits_for_one_in_the_background(open_engine: Any, job: SegmentJob) -> None:
     client = open_engine("well")
     first, second = Listener(), Listener()
-    client.start(DevicesJob(), first, is_background=True)
+    assert client.aside(DevicesJob(), first)
     client.start(job, second)
     wait_until(lambda: second.is_over)
     assert first.endings[0].devices
@@ -205,12 +215,78 @@ def test_a_job_waits_for_one_in_the_background(open_engine: Any, job: SegmentJob
 def test_a_job_that_waits_can_be_cancelled(open_engine: Any, job: SegmentJob) -> None:
     client = open_engine("well")
     first, second = Listener(), Listener()
-    client.start(DevicesJob(), first, is_background=True)
+    assert client.aside(DevicesJob(), first)
     client.start(job, second)
     client.cancel()
     assert second.endings == ["cancelled"]
     wait_until(lambda: first.is_over)
     assert second.endings == ["cancelled"]
+
+
+def test_what_waits_in_the_background_makes_room_for_the_user(
+    open_engine: Any, job: SegmentJob
+) -> None:
+    client = open_engine("well")
+    first, aside, users = Listener(), Listener(), Listener()
+    assert client.aside(DevicesJob(), first)
+    assert not client.aside(DevicesJob(), Listener())
+    assert client.aside(DevicesJob(), aside, may_wait=True)
+    assert not client.aside(DevicesJob(), Listener(), may_wait=True)
+    client.start(job, users)
+    assert aside.endings == ["cancelled"]
+    with pytest.raises(EngineError, match="busy"):
+        client.start(job, Listener())
+    wait_until(lambda: users.is_over)
+    assert first.endings[0].devices
+    assert users.endings[0].array.any()
+
+
+def test_something_in_the_background_is_refused_while_the_user_waits(
+    open_engine: Any, job: SegmentJob
+) -> None:
+    client = open_engine("hangs")
+    client.start(job, Listener())
+    refused = Listener()
+    assert not client.aside(DevicesJob(), refused, may_wait=True)
+    assert not refused.is_over
+
+
+def test_a_job_follows_one_that_is_being_cancelled(open_engine: Any, job: SegmentJob) -> None:
+    client = open_engine("hangs-deaf", grace_s=0.3)
+    first, second = Listener(), Listener()
+    client.start(job, first)
+    wait_until(lambda: bool(first.events))
+    client.cancel()
+    client.start(DevicesJob(), second)
+    wait_until(lambda: second.is_over)
+    assert first.endings == ["cancelled"]
+    assert second.endings[0].devices
+
+
+def test_a_background_job_that_does_not_help_is_stopped_at_once(
+    open_engine: Any, job: SegmentJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_engine("hangs")
+    first, second = Listener(), Listener()
+    monkeypatch.setattr(SegmentJob, "helps", lambda self, other: False)
+    assert client.aside(job, first)
+    wait_until(lambda: bool(first.events))
+    client.start(DevicesJob(), second)
+    wait_until(lambda: second.is_over)
+    assert first.endings == ["cancelled"]
+    assert second.endings[0].devices
+
+
+def test_the_background_keeps_the_user_waiting_for_a_moment_only(
+    open_engine: Any, job: SegmentJob
+) -> None:
+    client = open_engine("hangs-deaf", patience_s=0.2, grace_s=0.2)
+    first, second = Listener(), Listener()
+    assert client.aside(job, first)
+    client.start(DevicesJob(), second)
+    wait_until(lambda: second.is_over)
+    assert first.endings == ["cancelled"]
+    assert second.endings[0].devices
 
 
 def test_a_program_that_is_not_there_is_told(scene: Any, job: SegmentJob) -> None:

@@ -14,8 +14,8 @@ import pytest
 import slicer
 from HybridSegLib.bench.correcting import AcceptTask, begin, facts_of
 from HybridSegLib.bench.explain_nodes import ExplainNodes
+from HybridSegLib.bench.score_task import ScoreTask
 from HybridSegLib.bench.segmentations import show_label_map
-from HybridSegLib.bench.tasks import ScoreTask
 from HybridSegLib.bench.volumes import volume_of
 
 from napari_hybridseg.explain import ExplainOptions, Explanation, HeatMap, View

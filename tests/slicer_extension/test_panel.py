@@ -297,7 +297,7 @@ def test_scores_can_be_taken_along(open_module: Open, tmp_path: Path) -> None:
     module.choose(module.ui.referenceSelector, phantoms.label_map_node("truth", expected(volume)))
     module.wait_until_done()
     qt.QFileDialog.answers = [str(tmp_path / "mine")]
-    module.ui.csvButton.click()
+    module.ui.saveScoresButton.click()
     assert (tmp_path / "mine.csv").read_text().startswith("label,name,status,dice")
     module.ui.copyButton.click()
     assert "left part\t1.000" in qt.QApplication.clipboard().text()

@@ -13,7 +13,6 @@ SLICER = ROOT / "slicer_extension" / "HybridSeg"
 # what there is only in Slicer, or is done differently there
 OWN = {
     # nodes and their selectors
-    "CSV…",
     "How much time a run may take for its quality.",
     "The trained network that is used.",
     "All frames of the sequence",
@@ -30,8 +29,9 @@ OWN = {
     "Show every number in Slicer's table view.",
     "Drop a scan (.nrrd, .nii.gz, .mha, DICOM) into the window, or take one from Sample Data.",
     "The label map cannot be its own reference; choose another node.",
-    "Save every number as a CSV file.",
     "Edited since; score again to see the change.",
+    "Segment this volume with the parent and with the new checkpoint: two segmentations, two "
+    "columns of scores.",
     "Click to see the organ.",
     "Click to go there; click again for the largest error.",
     # the Segment Editor paints
@@ -39,7 +39,6 @@ OWN = {
     "Open the correction in the Segment Editor again.",
     "Hide the network's result and paint in a copy of it, in the Segment Editor.",
     "Count anew what was edited.",
-    "Which of the network's weights are changed.",
     "Load a volume first: drop a file into the window, or take one from Sample Data.",
     "Install the engine first: the button is at the top of this panel.",
 }

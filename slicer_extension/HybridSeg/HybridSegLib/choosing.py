@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import qt
 
 from HybridSegLib.parameters import VOLUME
+from HybridSegLib.quiet import QuietListener
 from HybridSegLib.watch import Watch, changes_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Choosing:
     def ask_for_devices(self) -> None:
         """Let the engine say what networks can run on; the answer is listed when it comes."""
         bench = self._controller.bench
-        bench.engine.start(bench.devices_job(), _Devices(self), is_background=True)
+        listener = QuietListener(self.list_devices, self.no_devices)
+        bench.engine.aside(bench.devices_job(), listener, may_wait=True)
 
     def no_devices(self, error: Exception) -> None:
         """Say in the log why there is no list."""
@@ -140,27 +142,6 @@ class Choosing:
         if volume is not self._watched:
             self._watched = volume
             self._watch.follow(*([changes_of(volume)] if volume is not None else []))
-
-
-class _Devices:
-    """Hears what networks can run on; see ``seams.JobListener``."""
-
-    def __init__(self, choosing: Choosing) -> None:
-        self._choosing = choosing
-
-    def on_event(self, event: Any) -> None:
-        """Nothing is shown of it."""
-
-    def on_success(self, value: Any) -> None:
-        """List the devices."""
-        self._choosing.list_devices(value)
-
-    def on_failure(self, error: Exception) -> None:
-        """Leave the list as it is."""
-        self._choosing.no_devices(error)
-
-    def on_cancelled(self) -> None:
-        """Nothing was asked for by the user."""
 
 
 def _opened_checkpoints() -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any
 
 from HybridSegLib.choosing import Choosing
 from HybridSegLib.correcting import Correcting
+from HybridSegLib.costing import Costing
 from HybridSegLib.editor import SegmentEditor
 from HybridSegLib.explaining import Explaining
 from HybridSegLib.install import InstallError
 from HybridSegLib.log import Log, make_report
-from HybridSegLib.parameters import LABEL_MAP, VOLUME, Parameters
+from HybridSegLib.parameters import LABEL_MAP, RIVAL, VOLUME, Parameters
 from HybridSegLib.placing import MarkupsPlacing
 from HybridSegLib.reviewing import Reviewing
 from HybridSegLib.runner import TaskRunner
@@ -60,6 +61,7 @@ class Controller:
         self._open_bench = open_bench
         self.is_closed = False
         self.choosing = Choosing(self)
+        self.costing = Costing(self)
         self.scoring = Scoring(self)
         self.reviewing = Reviewing(self)
         self.explaining = Explaining(self, placing or MarkupsPlacing())
@@ -119,6 +121,7 @@ class Controller:
         if self.bench is not None:
             facts |= self.explaining.facts(facts["checkpoint"]) | self.teaching.facts()
         self.state.update(**facts)
+        self.costing.look()
         self.correcting.look()
 
     def segment(self) -> None:
@@ -141,6 +144,11 @@ class Controller:
         """Stop the job."""
         if self.runner is not None:
             self.runner.cancel()
+
+    def stop_and_keep(self) -> None:
+        """Stop the run and keep what is finished."""
+        if self.runner is not None:
+            self.runner.stop_and_keep()
 
     def say(self, message: str, phase: Phase | None = None) -> None:
         """Put a sentence into the status line and the log."""
@@ -184,6 +192,8 @@ class Controller:
             self.log.add(note)
         if self.parameters.reference(VOLUME) in (task.volume, None):
             self.parameters.set_reference(LABEL_MAP, task.result)
+            if task.name == "compare":
+                self.parameters.set_reference(RIVAL, task.rival)
             self.state.update(score=None)
             self.look()
             self.scoring.score()
@@ -193,3 +203,4 @@ class Controller:
         self.explaining.close()
         self.correcting.close()
         self.choosing.close()
+        self.costing.close()

@@ -8,6 +8,7 @@ from typing import Any
 VOLUME = "Volume"
 LABEL_MAP = "LabelMap"
 REFERENCE = "Reference"
+RIVAL = "Rival"
 SCORES = "Scores"
 VOXEL = "ExplainedVoxel"
 CORRECTION = "Correction"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import slicer
 
-from HybridSegLib.parameters import LABEL_MAP, REFERENCE, SCORES
+from HybridSegLib.parameters import LABEL_MAP, REFERENCE, RIVAL, SCORES
 from HybridSegLib.state import why_not_score
 from HybridSegLib.watch import Watch, edits_of
 
@@ -61,6 +61,18 @@ class Scoring:
         if is_new and not why_not_score(self._state):
             self.score()
 
+    def rival(self, node: Any) -> None:
+        """Take a second label map, whose scores stand beside the first one's."""
+        parameters = self._controller.parameters
+        is_new = node is not None and node is not parameters.reference(RIVAL)
+        parameters.set_reference(RIVAL, node)
+        self._controller.look()
+        score = self._state.score
+        if is_new and self._rival() is not None and not why_not_score(self._state):
+            self.score()
+        elif node is None and score is not None and score.rival is not None:
+            self._keep(score.model_copy(update={"rival": None, "rival_name": ""}))
+
     def score(self) -> None:
         """Start a comparison."""
         controller = self._controller
@@ -68,23 +80,35 @@ class Scoring:
             return
         nodes = [controller.parameters.reference(role) for role in (LABEL_MAP, REFERENCE)]
         try:
-            task = controller.bench.score_task(*nodes)
+            task = controller.bench.score_task(*nodes, self._rival())
         except controller.bench.Error as error:
             controller.fail(error)
             return
-        self._edits.follow(*map(edits_of, nodes))
+        compared = [node for node in (*nodes, self._rival()) if node is not None]
+        self._edits.follow(*map(edits_of, compared))
         controller.runner.start(task, "Scoring")
 
     def take(self, task: Any) -> None:
         """Keep the scores in a table node."""
+        self._keep(task.score)
+        self._state.update(score_is_stale=self._edits.has_changed)
+
+    def _keep(self, score: Any) -> None:
         parameters = self._controller.parameters
         node = parameters.reference(SCORES)
         if node is None:
             scene = slicer.mrmlScene
             node = scene.AddNewNodeByClass("vtkMRMLTableNode", "HybridSeg scores")
             parameters.set_reference(SCORES, node)
-        self._controller.bench.write_scores(node, task.score)
-        self._state.update(score=task.score, score_is_stale=self._edits.has_changed)
+        self._controller.bench.write_scores(node, score)
+        self._state.update(score=score)
+
+    def _rival(self) -> Any:
+        """Give the second label map, unless it is one of the two that are compared already."""
+        parameters = self._controller.parameters
+        node = parameters.reference(RIVAL)
+        others = (parameters.reference(LABEL_MAP), parameters.reference(REFERENCE))
+        return None if node in others else node
 
     def show_table(self) -> None:
         """Show all scores in Slicer's table view."""
@@ -93,10 +117,10 @@ class Scoring:
             self._controller.bench.show_table(node)
 
     def save(self, path: Path) -> None:
-        """Write every score to a CSV file."""
+        """Write every score to a CSV file, or as JSON where the name ends so."""
         controller = self._controller
         try:
-            controller.bench.save_csv(self._state.score, path)
+            controller.bench.save_scores(self._state.score, path)
         except controller.bench.Error as error:
             controller.say(str(error))
         else:

@@ -30,8 +30,12 @@ class Engine(Protocol):
 
     logged: Any
 
-    def start(self, job: Any, listener: JobListener, *, is_background: bool = False) -> None:
-        """Start a job; returns at once. One that comes during a background job waits for that."""
+    def start(self, job: Any, listener: JobListener) -> None:
+        """Start a job of the user's; returns at once. What is done aside is waited for."""
+        ...
+
+    def aside(self, job: Any, listener: JobListener, *, may_wait: bool = False) -> bool:
+        """Start a job in the background; whether it was taken."""
         ...
 
     def cancel(self) -> None:

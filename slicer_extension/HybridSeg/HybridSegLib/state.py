@@ -43,6 +43,7 @@ class PanelState:
         self.qualities: dict[str, str] = {}
         self.quality = ""
         self.options: Any = None
+        self.cost: Any = None
         self.has_label_map = False
         self.has_reference = False
         self.is_own_reference = False
@@ -63,6 +64,7 @@ class PanelState:
         self.tuned: Any = None
         self.phase = Phase.IDLE
         self.task = ""
+        self.can_keep = False
         self.progress: Any = None
         self.progress_line = ""
         self.message = ""
@@ -88,6 +90,7 @@ class PanelState:
 
 
 NOT_INSTALLED = "Install the engine first: the button is at the top of this panel."
+NO_VOLUME = "Load a volume first: drop a file into the window, or take one from Sample Data."
 BUSY = "Another job is running; wait for it or cancel it."
 
 
@@ -98,7 +101,7 @@ def why_not_segment(state: PanelState) -> str:
     if state.phase.is_busy:
         return BUSY
     if not state.has_volume:
-        return "Load a volume first: drop a file into the window, or take one from Sample Data."
+        return NO_VOLUME
     if state.volume_facts is None or state.volume_facts.problem:
         return state.volume_facts.problem if state.volume_facts else "The volume is being read."
     if state.checkpoint is None:
@@ -151,7 +154,7 @@ def why_not_correct(state: PanelState) -> str:
     if state.phase.is_busy:
         return BUSY
     if not state.has_volume:
-        return "Load a volume first: drop a file into the window, or take one from Sample Data."
+        return NO_VOLUME
     if state.volume_facts is None or state.volume_facts.problem:
         return state.volume_facts.problem if state.volume_facts else "The volume is being read."
     if state.checkpoint is None or state.checkpoint.card is None:

@@ -16,20 +16,24 @@ from HybridSegLib.bench.engine_client import EngineClient
 from HybridSegLib.bench.errors import OrganTour, errors_job
 from HybridSegLib.bench.explain_bench import ExplainBench
 from HybridSegLib.bench.frames import frames_of
-from HybridSegLib.bench.scores import Score, read_scores, write_scores
+from HybridSegLib.bench.score_task import ScoreTask
+from HybridSegLib.bench.scores import Score, as_text, read_scores, write_scores
 from HybridSegLib.bench.tables import show_table
-from HybridSegLib.bench.tasks import CompareTask, FramesTask, ScoreTask, SegmentTask
+from HybridSegLib.bench.tasks import CompareTask, FramesTask, SegmentTask
 from HybridSegLib.bench.teach_bench import TeachBench
-from HybridSegLib.bench.volumes import facts_of
+from HybridSegLib.bench.volumes import facts_of, volume_of
 from HybridSegLib.seams import Engine
 from napari_hybridseg import events
 from napari_hybridseg.atomic import write_text
 from napari_hybridseg.engine.failures import details_for, sentence_for
-from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, ErrorsJob
+from napari_hybridseg.engine.jobs import DeviceReport, DevicesJob, ErrorsJob, EstimateJob
 from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.inference.estimate import Estimate, estimate
 from napari_hybridseg.inference.options import SegmentOptions
+from napari_hybridseg.inference.run_plan import looks_for_body
 from napari_hybridseg.metrics.error_places import Errors
 from napari_hybridseg.resources import find_checkpoints
+from napari_hybridseg.volume import OnGrid
 from napari_hybridseg.widgets.checkpoint_shelf import (
     card_line,
     card_rows,
@@ -38,7 +42,7 @@ from napari_hybridseg.widgets.checkpoint_shelf import (
 )
 from napari_hybridseg.widgets.facts import CheckpointFacts, Choice, VolumeFacts
 from napari_hybridseg.widgets.presets import QUALITY_HELP, Quality, quality_of, with_quality
-from napari_hybridseg.widgets.wording import progress_line
+from napari_hybridseg.widgets.wording import cost_line, progress_line
 
 
 class Bench:
@@ -123,9 +127,34 @@ class Bench:
             return FramesTask(slicer.mrmlScene, volume, frames, checkpoint, options)
         return SegmentTask(slicer.mrmlScene, volume, checkpoint, options)
 
-    def score_task(self, label_map: Any, reference: Any) -> ScoreTask:
-        """Prepare a comparison."""
-        return ScoreTask(label_map, reference)
+    def estimate(
+        self, volume: Any, checkpoint: CheckpointFacts, options: SegmentOptions, probe: Any
+    ) -> Estimate:
+        """Say what a run costs; how long it takes only with a probe. Raises VolumeError."""
+        assert checkpoint.card is not None
+        described = volume_of(volume)
+        place = OnGrid(described.geometry, described.source)
+        return estimate(place, checkpoint.card, options, probe)
+
+    def estimate_job(
+        self, volume: Any, checkpoint: CheckpointFacts, options: SegmentOptions, probe: Any
+    ) -> EstimateJob:
+        """Ask what a run costs; raises VolumeError."""
+        return EstimateJob(
+            volume=volume_of(volume), checkpoint=checkpoint.path, options=options, probe=probe
+        )
+
+    def looks_for_body(self, checkpoint: CheckpointFacts, options: SegmentOptions) -> bool:
+        """Whether a run is only where the body is, which the engine finds."""
+        return checkpoint.card is not None and looks_for_body(options, checkpoint.card, "")
+
+    def cost_line(self, cost: Estimate) -> str:
+        """Say what a run costs: windows, time where it is known, memory."""
+        return cost_line(cost)
+
+    def score_task(self, label_map: Any, reference: Any, rival: Any = None) -> ScoreTask:
+        """Prepare a comparison, perhaps with a second label map against the same reference."""
+        return ScoreTask(label_map, reference, rival)
 
     def compare_task(
         self, volume: Any, paths: Sequence[Path], options: SegmentOptions
@@ -150,9 +179,9 @@ class Bench:
         """Show a table node in Slicer's table view."""
         show_table(node)
 
-    def save_csv(self, score: Score, path: Path) -> None:
-        """Write every number to a CSV file; the dialog has asked whether it may be replaced."""
-        write_text(path, score.report.to_csv(), overwrite=True)
+    def save_scores(self, score: Score, path: Path) -> None:
+        """Write every number to a file; the dialog has asked whether it may be replaced."""
+        write_text(path, as_text(score, is_json=path.suffix.lower() == ".json"), overwrite=True)
 
     def errors_job(self, task: ScoreTask) -> ErrorsJob | None:
         """Ask where what was compared is wrong; None before there is a score."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import qt
 
 from HybridSegLib.bench.handover import Handover
+from HybridSegLib.bench.turns import Run, Waiting
 from HybridSegLib.engine_process import EngineProcess, text_of
 from HybridSegLib.seams import JobListener
 from HybridSegLib.signal import Signal
@@ -41,21 +41,9 @@ from napari_hybridseg.events import Note, Result
 
 GRACE_S = 3.0
 SILENCE_S = 60.0
+PATIENCE_S = 30.0
 _TICK_MS = 100
 _LAST_MOMENT_MS = 300
-
-
-@dataclass
-class _Run:
-    """The job that is being done; once it is cancelled it has a deadline."""
-
-    id: int
-    listener: JobListener
-    request: bytes
-    writing: Iterator[None] | None
-    heard: float
-    is_background: bool
-    deadline: float | None = None
 
 
 class EngineClient:
@@ -72,19 +60,26 @@ class EngineClient:
         Seconds that a cancelled job gets to end by itself before the engine is killed.
     silence_s : float
         Seconds without a word after which the listener is told of it.
+    patience_s : float
+        Seconds that a job of the user's waits for one in the background before that is cancelled.
     """
 
     def __init__(
-        self, command: Sequence[str], grace_s: float = GRACE_S, silence_s: float = SILENCE_S
+        self,
+        command: Sequence[str],
+        grace_s: float = GRACE_S,
+        silence_s: float = SILENCE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.logged = Signal()
         self._command = tuple(command)
         self._grace_s = grace_s
         self._silence_s = silence_s
+        self._patience_s = patience_s
         self._process: EngineProcess | None = None
         self._scratch: Scratch | None = None
-        self._run: _Run | None = None
-        self._waiting: tuple[Job, JobListener] | None = None
+        self._run: Run | None = None
+        self._waiting: Waiting | None = None
         self._last_id = 0
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._on_tick)
@@ -94,21 +89,59 @@ class EngineClient:
         """The process id of the engine; 0 while there is none."""
         return self._process.pid if self._process is not None else 0
 
-    def start(self, job: Job, listener: JobListener, *, is_background: bool = False) -> None:
-        """Start a job; returns at once. One that comes during a background job waits for that.
+    def start(self, job: Job, listener: JobListener) -> None:
+        """Start a job of the user's; returns at once.
+
+        One that comes during a background job, or while another one is being cancelled, waits for
+        that; what waits in the background makes room.
 
         Raises
         ------
         EngineError
-            If another job is running or waiting.
+            If another job of the user's is running or waiting.
         ScratchError
             If there is no temporary folder.
         """
-        if self._run is not None:
-            if self._waiting is not None or not self._run.is_background:
-                raise EngineError("The engine is busy with another job; wait or cancel that one.")
-            self._waiting = job, listener
+        run, waiting = self._run, self._waiting
+        if run is None:
+            self._begin(job, listener, is_background=False)
             return
+        is_free = run.is_background or run.deadline is not None
+        if not is_free or (waiting is not None and not waiting.is_background):
+            raise EngineError("The engine is busy with another job; wait or cancel that one.")
+        self._waiting = Waiting(job, listener, False, time.monotonic())
+        if run.is_background and not run.job.helps(job):
+            self._stop(run)
+        if waiting is not None:
+            waiting.listener.on_cancelled()
+
+    def aside(self, job: Job, listener: JobListener, *, may_wait: bool = False) -> bool:
+        """Start a job in the background, unless the engine is at work; returns at once.
+
+        Parameters
+        ----------
+        job : Job
+        listener : JobListener
+        may_wait : bool
+            Whether it may wait for another one in the background.
+
+        Returns
+        -------
+        bool
+            Whether it was taken; if not, nobody hears of it.
+        """
+        if self._run is None:
+            try:
+                self._begin(job, listener, is_background=True)
+            except HybridSegError as error:
+                listener.on_failure(error)
+            return True
+        if not (may_wait and self._run.is_background and self._waiting is None):
+            return False
+        self._waiting = Waiting(job, listener, True, time.monotonic())
+        return True
+
+    def _begin(self, job: Job, listener: JobListener, *, is_background: bool) -> None:
         self._last_id += 1
         scratch = self._scratch = self._scratch or Scratch()
         handover = Handover(scratch.path, f"in-{self._last_id}")
@@ -116,18 +149,20 @@ class EngineClient:
         request = request_line(Request(self._last_id, job.kind, scratch.path, params))
         now = time.monotonic()
         steps = handover.steps()
-        self._run = _Run(self._last_id, listener, request, steps, now, is_background)
+        self._run = Run(self._last_id, job, listener, request, steps, now, is_background)
         self._wake_engine()
         self._timer.start(0)
 
     def cancel(self) -> None:
         """Stop the running job; its listener hears of it within the grace period."""
-        if self._waiting is not None:
-            (_, listener), self._waiting = self._waiting, None
-            listener.on_cancelled()
-            return
-        run = self._run
-        if run is None or run.deadline is not None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.listener.on_cancelled()
+        elif self._run is not None:
+            self._stop(self._run)
+
+    def _stop(self, run: Run) -> None:
+        if run.deadline is not None:
             return
         run.deadline = time.monotonic() + self._grace_s
         if run.writing is not None:
@@ -177,6 +212,8 @@ class EngineClient:
             if time.monotonic() > run.deadline:
                 self._drop_engine(keep=run.deadline == 0.0)
                 self._end(run.listener.on_cancelled)
+        elif self._waiting is not None and self._waiting.is_kept_by(run, self._patience_s):
+            self._stop(run)
         elif run.writing is not None:
             self._write_on(run, run.writing)
         elif time.monotonic() - run.heard > self._silence_s:
@@ -185,7 +222,7 @@ class EngineClient:
                 Note(f"The engine has said nothing for {self._silence_s:.0f} s; it may be busy.")
             )
 
-    def _write_on(self, run: _Run, writing: Iterator[None]) -> None:
+    def _write_on(self, run: Run, writing: Iterator[None]) -> None:
         try:
             next(writing)
         except StopIteration:
@@ -211,7 +248,7 @@ class EngineClient:
                 self._drop_engine()
                 self._end(partial(listener.on_failure, error))
 
-    def _on_reply(self, run: _Run, reply: Reply) -> None:
+    def _on_reply(self, run: Run, reply: Reply) -> None:
         listener = run.listener
         if reply.event == "cancelled" or (reply.is_ending and run.deadline is not None):
             self._end(listener.on_cancelled)
@@ -262,9 +299,10 @@ class EngineClient:
             self._scratch.remove(f"in-{run.id}-*")
             self._scratch.remove(f"out-{run.id}-*")
         tell()
-        if self._run is None and self._waiting is not None:
-            (job, listener), self._waiting = self._waiting, None
+        waiting = self._waiting
+        if self._run is None and waiting is not None:
+            self._waiting = None
             try:
-                self.start(job, listener)
+                self._begin(waiting.job, waiting.listener, is_background=waiting.is_background)
             except HybridSegError as error:
-                listener.on_failure(error)
+                waiting.listener.on_failure(error)

@@ -49,6 +49,18 @@ class OrganTour:
                     world = _world(grid, job, worst.start)
                     self._worst[label] = Stop(label, world, worst.length_mm)
 
+    def next_worst(self) -> Stop | None:
+        """Give the largest error of all, and after that the next smaller one, organ by organ."""
+        wrong = sorted(self._worst.values(), key=lambda stop: -(stop.error_mm or 0.0))
+        if not wrong:
+            return None
+        labels = [stop.label for stop in wrong]
+        label, was_error = self._last
+        is_on_tour = was_error and label in labels
+        stop = wrong[(labels.index(label) + 1) % len(labels) if is_on_tour else 0]
+        self._last = (stop.label, True)
+        return stop
+
     def visit(self, label: int) -> Stop | None:
         """Give an organ's middle, or its largest error if its middle was the last stop."""
         is_second = self._last == (label, False) and label in self._worst

@@ -24,6 +24,7 @@ from napari_hybridseg.labels import LabelScheme, Organ, distinct_colour
 from napari_hybridseg.volume import LabelMap
 
 SEGMENTATION = "vtkMRMLSegmentationNode"
+_LARGEST_LABEL = 65535
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def scheme_of_segments(node: Any, known: LabelScheme | None = None) -> LabelSche
     for segment, number in zip(segments, wanted, strict=True):
         if not number or number in used:
             taken = used | set(wanted) | set(known.ids if known else ())
-            number = next(n for n in range(1, 65536) if n not in taken)
+            number = next(n for n in range(1, _LARGEST_LABEL + 1) if n not in taken)
         used.add(number)
         organs.append(_organ(number, segment))
     return LabelScheme(name=node.GetName(), organs=tuple(organs))
@@ -91,7 +92,8 @@ def _number(segment: Any, known: LabelScheme | None) -> int:
     """Give the number that a segment should have; 0 for any."""
     if known is None:
         text = tag_of(segment, LABEL_TAG)
-        return int(text) if text.isdigit() else 0
+        number = int(text) if text.isdecimal() else 0
+        return number if number <= _LARGEST_LABEL else 0
     name, code = segment.GetName().casefold(), code_of(segment)
     same = [organ for organ in known.organs if organ.name.casefold() == name]
     same += [organ for organ in known.organs if code and organ.snomed == code]

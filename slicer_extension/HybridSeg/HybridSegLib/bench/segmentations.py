@@ -24,21 +24,36 @@ SCHEME = "HybridSeg.Scheme"
 VOLUME_ROLE = "HybridSegVolume"
 CHECKPOINT_PATH = "HybridSeg.CheckpointPath"
 NETWORK_ROLE = "HybridSegNetwork"
+UNFINISHED = "HybridSeg.Unfinished"
 
 
-def show_label_map(scene: Any, label_map: LabelMap, volume: Any, checkpoint: str) -> Any:
+def show_label_map(
+    scene: Any,
+    label_map: LabelMap,
+    volume: Any,
+    checkpoint: str,
+    *,
+    path: str = "",
+    is_whole: bool = True,
+) -> Any:
     """Put a label map into the scene, and give its segmentation node.
 
-    An earlier result of the same volume and checkpoint is written anew, unless somebody edited
-    it or has it in the Segment Editor, whose undo states belong to its segments. The segmentation
-    is moved with the volume: it has the same parent transform.
+    An earlier result of the same volume and checkpoint (its name, and the ``path`` of its file)
+    is written anew, unless somebody edited it or has it in the Segment Editor, whose undo states
+    belong to its segments. A whole result does not make room for an unfinished one, whose name
+    says what it is. The segmentation is moved with the volume: it has the same parent transform.
     """
-    node = _untouched_result(scene, volume, checkpoint) or scene.AddNewNodeByClass(
-        "vtkMRMLSegmentationNode",
-        scene.GenerateUniqueName(f"{volume.GetName()} · {checkpoint}"),
-    )
+    made_with = (checkpoint, path)
+    node = _untouched_result(scene, volume, made_with, is_whole=is_whole)
+    title = f"{volume.GetName()} · {checkpoint}" + ("" if is_whole else " (unfinished)")
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(title))
+    elif is_whole and node.GetAttribute(UNFINISHED):
+        node.SetName(scene.GenerateUniqueName(title))
+    node.SetAttribute(UNFINISHED, None if is_whole else "true")
     node.SetNodeReferenceID(VOLUME_ROLE, volume.GetID())
     node.SetAttribute(CHECKPOINT, checkpoint)
+    node.SetAttribute(CHECKPOINT_PATH, path or None)
     fill_segmentation(node, label_map, volume)
     _put_beside(scene, node, volume)
     return node
@@ -101,9 +116,14 @@ def _scheme_fields(text: str) -> dict[str, Any]:
     return {"name": content["name"], "organs": tuple(content["labels"])}
 
 
-def _untouched_result(scene: Any, volume: Any, checkpoint: str) -> Any:
+def _untouched_result(
+    scene: Any, volume: Any, made_with: tuple[str, str], *, is_whole: bool
+) -> Any:
     for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene):
-        is_ours = node.GetAttribute(CHECKPOINT) == checkpoint
+        names = (node.GetAttribute(CHECKPOINT), node.GetAttribute(CHECKPOINT_PATH) or "")
+        is_ours = names == made_with
+        if not is_whole and not node.GetAttribute(UNFINISHED):
+            continue
         if is_ours and node.GetNodeReference(VOLUME_ROLE) is volume and is_free(node):
             return node
     return None

@@ -13,9 +13,6 @@ from typing import Any
 import slicer
 
 from HybridSegLib.bench.frames import Frames, other_frame, shown_frame
-from HybridSegLib.bench.label_maps import SEGMENTATION, grid_of, label_map_of, own_scheme
-from HybridSegLib.bench.node_geometry import rigid_to_world
-from HybridSegLib.bench.scores import Score
 from HybridSegLib.bench.segmentations import (
     CHECKPOINT,
     CHECKPOINT_PATH,
@@ -24,10 +21,10 @@ from HybridSegLib.bench.segmentations import (
 )
 from HybridSegLib.bench.volumes import volume_of
 from napari_hybridseg.counting import counted
-from napari_hybridseg.engine.jobs import ScoreJob, SegmentJob
-from napari_hybridseg.events import Event, Progress
+from napari_hybridseg.engine.jobs import SegmentJob
+from napari_hybridseg.events import Event, Progress, RegionDone
 from napari_hybridseg.inference.options import SegmentOptions
-from napari_hybridseg.metrics.scores import ScoreReport
+from napari_hybridseg.inference.partial import PartialLabels
 from napari_hybridseg.volume import LabelMap, VolumeError
 from napari_hybridseg.widgets.facts import CheckpointFacts
 
@@ -50,6 +47,11 @@ class SegmentTask:
         self._shape = described.source.shape
         self._frame = shown_frame(volume)
         self._label_map: LabelMap | None = None
+        self._is_whole = True
+        self.can_keep = options.live
+        self._parts: PartialLabels | None = None
+        if options.live and checkpoint.card is not None:
+            self._parts = PartialLabels(described, checkpoint.card.labels)
         self._jobs = [
             SegmentJob(volume=described, checkpoint=checkpoint.path, options=options),
         ]
@@ -64,8 +66,19 @@ class SegmentTask:
         return self._jobs.pop() if self._jobs else None
 
     def hear(self, event: Event) -> Event:
-        """Show every event."""
+        """Keep finished parts for whoever stops the run; show every event."""
+        if self._parts is not None and isinstance(event, RegionDone):
+            self._parts.take(event)
         return event
+
+    def keep(self) -> bool:
+        """Take what is finished so far as the label map, if anything is."""
+        if self._label_map is not None:
+            return True  # it was finished in this very moment
+        if self._parts is None or not self._parts.part:
+            return False
+        self._label_map, self._is_whole = self._parts.label_map(), False
+        return True
 
     def take(self, value: LabelMap) -> None:
         """Take the label map."""
@@ -82,13 +95,20 @@ class SegmentTask:
         assert self._label_map is not None
         _refuse_changed(self.volume, self._shape)
         self._scene.SaveStateForUndo()
-        self.result = show_label_map(self._scene, self._label_map, self.volume, self._checkpoint)
-        self.result.SetAttribute(CHECKPOINT_PATH, str(self._path))
+        self.result = show_label_map(
+            self._scene,
+            self._label_map,
+            self.volume,
+            self._checkpoint,
+            path=str(self._path),
+            is_whole=self._is_whole,
+        )
         self.notes = self._label_map.notes
         is_gone = self.volume.GetScene() is None
         other = other_frame(self.volume, self._frame)
+        did = "Segmented" if self._is_whole else "Stopped segmenting"
         return (
-            f"Segmented {self.volume.GetName()}: the result is the segmentation "
+            f"{did} {self.volume.GetName()}: the result is the segmentation "
             f"'{self.result.GetName()}'"
             + (" (its volume was closed meanwhile)." if is_gone else ".")
             + (f" It is of {other}, which is not the one that is shown now." if other else "")
@@ -164,7 +184,7 @@ class FramesTask:
 
 
 class CompareTask:
-    """Two checkpoints on one volume; ``result`` is the second one's segmentation node."""
+    """Two checkpoints on one volume; ``rival`` and ``result`` are their segmentation nodes."""
 
     name = "compare"
 
@@ -176,6 +196,7 @@ class CompareTask:
         options: SegmentOptions,
     ) -> None:
         self.result: Any = None
+        self.rival: Any = None
         self.notes: Sequence[str] = ()
         self.volume = volume
         self._parts = [SegmentTask(scene, volume, facts, options) for facts in checkpoints]
@@ -202,65 +223,13 @@ class CompareTask:
         """Put both segmentations into the scene; the first one as outlines."""
         for part in self._parts:
             part.finish()
-        self.result = self._parts[-1].result
-        first = self._parts[0].result.GetDisplayNode()
-        first.SetVisibility2DFill(False)
+        self.rival, self.result = (part.result for part in self._parts)
+        self.rival.GetDisplayNode().SetVisibility2DFill(False)
         names = " and ".join(part.title for part in self._parts)
         return (
             f"Segmented {self.volume.GetName()} with {names}; the first is drawn as outlines. "
-            "Choose either under Review to score it."
+            "Choose a reference under Review to score both."
         )
-
-
-class ScoreTask:
-    """One comparison of two segmentations or label maps; ``score`` is there in the end."""
-
-    name = "score"
-
-    def __init__(self, label_map: Any, reference: Any) -> None:
-        self.score: Score | None = None
-        self.compared = (label_map, reference)
-        with grid_of(reference) as grid:
-            prediction, truth = compared_maps(label_map, reference, grid)
-        self._scheme = prediction.scheme
-        self.job = ScoreJob(prediction=prediction, reference=truth)
-        self._jobs = [self.job]
-
-    def next_job(self) -> ScoreJob | None:
-        """Give the one job."""
-        return self._jobs.pop() if self._jobs else None
-
-    def hear(self, event: Event) -> Event:
-        """Show every event."""
-        return event
-
-    def take(self, value: ScoreReport) -> None:
-        """Take the report."""
-        names = [node.GetName() for node in self.compared]
-        self.score = Score(
-            report=value, label_map=names[0], reference=names[1], scheme=self._scheme
-        )
-
-    def finish(self) -> str:
-        """Say what was compared."""
-        assert self.score is not None
-        return f"Scored {self.score.label_map} against {self.score.reference}."
-
-
-def compared_maps(label_map: Any, reference: Any, grid: Any) -> tuple[LabelMap, LabelMap]:
-    """Read two nodes for a comparison; a side without names gets the other's.
-
-    Raises
-    ------
-    VolumeError
-        If one cannot be read, or they are bent by different transforms.
-    """
-    _refuse_bent(label_map, reference)
-    known = own_scheme(label_map)
-    if known is not None:
-        return label_map_of(label_map, grid), label_map_of(reference, grid, known)
-    truth = label_map_of(reference, grid)
-    return label_map_of(label_map, grid, truth.scheme), truth
 
 
 def _refuse_changed(volume: Any, shape: tuple[int, ...], under: Any = None) -> None:
@@ -269,19 +238,6 @@ def _refuse_changed(volume: Any, shape: tuple[int, ...], under: Any = None) -> N
             f"The volume '{volume.GetName()}' was changed while it was segmented, so the "
             "result does not fit any more; run it again."
         )
-
-
-def _refuse_bent(label_map: Any, reference: Any) -> None:
-    if label_map.IsA(SEGMENTATION):
-        return  # its export applies whatever transform there is
-    if label_map.GetTransformNodeID() == reference.GetTransformNodeID():
-        return
-    for node in (label_map, reference):
-        if rigid_to_world(node) is None:
-            raise VolumeError(
-                f"'{node.GetName()}' is under a transform that bends or stretches it, and the "
-                "other side is not; harden the transform (Transforms module), then score."
-            )
 
 
 def _name_of(checkpoint: CheckpointFacts) -> str:

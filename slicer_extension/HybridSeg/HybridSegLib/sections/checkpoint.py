@@ -9,6 +9,11 @@ from HybridSegLib.controller import Controller
 from HybridSegLib.dialogs import Dialogs
 from HybridSegLib.sections.shown import show_choices, show_line
 
+_NOTHING = ""
+_NO_CHECKPOINT = "no checkpoint was found"
+_PURPOSE = "The trained network that is used."
+_OPEN_ONE = "Open a checkpoint file with the button beside."
+
 
 class CheckpointSection:
     """Lists the checkpoints that were found, opens others, shows the card."""
@@ -25,8 +30,11 @@ class CheckpointSection:
         """Show the state."""
         ui, state = self._ui, self._controller.state
         facts = state.checkpoint
-        show_choices(ui.checkpointBox, state.checkpoints, str(facts.path) if facts else "")
+        known = state.checkpoints or ((_NOTHING, _NO_CHECKPOINT),)
+        key = str(facts.path) if facts else _NOTHING
+        show_choices(ui.checkpointBox, known, key)
         ui.checkpointBox.enabled = bool(state.checkpoints)
+        ui.checkpointBox.toolTip = _PURPOSE if state.checkpoints else _OPEN_ONE
         has_card = facts is not None and facts.card is not None
         line = self._controller.bench.card_line(facts) if facts else ""
         show_line(ui.checkpointLine, line, is_error=facts is not None and not has_card)

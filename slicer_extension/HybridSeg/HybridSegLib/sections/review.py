@@ -6,7 +6,7 @@ from typing import Any
 
 from HybridSegLib.controller import Controller
 from HybridSegLib.dialogs import Dialogs
-from HybridSegLib.parameters import LABEL_MAP, REFERENCE
+from HybridSegLib.parameters import LABEL_MAP, REFERENCE, RIVAL
 from HybridSegLib.sections.score_view import ScoreView
 from HybridSegLib.sections.shown import show_line, show_node, show_run_button
 from HybridSegLib.state import why_not_score
@@ -27,9 +27,13 @@ class ReviewSection:
         changed = "currentNodeChanged(vtkMRMLNode*)"
         ui.labelMapSelector.connect(changed, controller.scoring.label_map)
         ui.referenceSelector.connect(changed, controller.scoring.reference)
+        ui.rivalSelector.connect(changed, controller.scoring.rival)
+        ui.nextWorstButton.connect(
+            "clicked(bool)", lambda *_: controller.reviewing.visit_next_worst()
+        )
         ui.scoreButton.connect("clicked(bool)", lambda *_: self.press())
         ui.copyButton.connect("clicked(bool)", lambda *_: self.copy())
-        ui.csvButton.connect("clicked(bool)", lambda *_: self.save())
+        ui.saveScoresButton.connect("clicked(bool)", lambda *_: self.save())
         ui.tableViewButton.connect("clicked(bool)", lambda *_: controller.scoring.show_table())
 
     def refresh(self) -> None:
@@ -38,6 +42,7 @@ class ReviewSection:
         state = controller.state
         show_node(ui.labelMapSelector, controller.parameters.reference(LABEL_MAP))
         show_node(ui.referenceSelector, controller.parameters.reference(REFERENCE))
+        show_node(ui.rivalSelector, controller.parameters.reference(RIVAL))
         reason = why_not_score(state)
         help_text = "Compare the label map with the reference: Dice, HD95, volumes."
         show_run_button(ui.scoreButton, "Score", help_text, "score", state, reason)
@@ -55,8 +60,10 @@ class ReviewSection:
         self._controller.say("The scores are on the clipboard.")
 
     def save(self) -> None:
-        """Write every number to a CSV file."""
-        path = self._dialogs.save_file("Save the scores", "scores", "scores.csv", "CSV (*.csv)")
+        """Write every number to a CSV file, or as JSON where the name ends so."""
+        path = self._dialogs.save_file(
+            "Save the scores", "scores", "scores.csv", "CSV (*.csv);;JSON (*.json)"
+        )
         if path is not None:
             self._controller.scoring.save(path if path.suffix else path.with_suffix(".csv"))
 
@@ -68,8 +75,12 @@ class ReviewSection:
             self.table.show_score(score)
         ui.scoreTable.visible = score is not None
         for button, purpose in (
+            (
+                ui.nextWorstButton,
+                "Go to the largest error of the worst organ, then of the next.",
+            ),
             (ui.copyButton, "Copy the table, to paste it into a spreadsheet."),
-            (ui.csvButton, "Save every number as a CSV file."),
+            (ui.saveScoresButton, "Save every number as a CSV or JSON file."),
             (ui.tableViewButton, "Show every number in Slicer's table view."),
         ):
             button.enabled = score is not None
@@ -79,7 +90,9 @@ class ReviewSection:
             return
         lines = [
             f"{score.label_map} against {score.reference}; HD95 by the "
-            f"{score.report.convention} convention.",
+            f"{score.report.convention} convention. Click an organ to go there, again for its "
+            "largest error.",
+            *([f"'other' is {score.rival_name}."] if score.rival is not None else []),
             *score.report.notes,
         ]
         if state.score_is_stale:

@@ -25,7 +25,11 @@ class Column(NamedTuple):
     signed: bool = False
 
 
-COLUMNS = (
+def _no_mean(report: Any) -> None:
+    """Leave the mean's cell empty."""
+
+
+_BASE = (
     Column("Organ", "", lambda o: o.name, lambda r: "mean"),
     Column(
         "Dice",
@@ -41,17 +45,50 @@ COLUMNS = (
         lambda o: o.hd95_mm,
         lambda r: r.mean_hd95_mm,
     ),
-    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, lambda r: None, digits=1),
+    Column("Volume\nmL", "In the label map.", lambda o: o.volume_ml, _no_mean, digits=1),
     Column(
         "Δ\nmL",
         "Volume in the label map minus volume in the reference.",
         lambda o: o.volume_difference_ml,
-        lambda r: None,
+        _no_mean,
         digits=1,
         signed=True,
     ),
 )
 _DICE = 1
+
+
+def columns_of(score: Any) -> tuple[Column, ...]:
+    """Give the columns that a score calls for."""
+    if score is None or score.rival is None:
+        return _BASE
+    return (*_BASE, *_rival_columns(score.rival, score.rival_name))
+
+
+def _rival_columns(rival: Any, name: str) -> tuple[Column, ...]:
+    other = {organ.label: organ for organ in rival.organs}
+    name = name.replace("{", "{{").replace("}", "}}")  # what is in braces is filled in
+
+    def of(key: str) -> Callable[[Any], Any]:
+        return lambda organ: getattr(other.get(organ.label), key, None)
+
+    return (
+        Column(
+            "other\nDice",
+            f"Dice of '{name}' against the same reference.",
+            of("dice"),
+            lambda r: rival.mean_dice,
+            digits=3,
+        ),
+        Column(
+            "other\nHD95",
+            f"HD95 in millimetres of '{name}' against the same reference "
+            "(convention: {convention}).",
+            of("hd95_mm"),
+            lambda r: rival.mean_hd95_mm,
+        ),
+    )
+
 
 STATUS_HELP = {
     "missed": "The reference has this organ, the label map does not; Dice counts as 0.",
@@ -74,13 +111,10 @@ class ScoreView:
         self._score: Any = None
         self._organs: list[Any] = []
         self._sorted: tuple[int, bool] | None = None
-        table.setColumnCount(len(COLUMNS))
-        table.setHorizontalHeaderLabels([column.title for column in COLUMNS])
+        self.columns: tuple[Column, ...] = _BASE
+        self._show_titles()
         table.verticalHeader().hide()
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        header.connect("sectionClicked(int)", self.sort)
+        table.horizontalHeader().connect("sectionClicked(int)", self.sort)
         table.connect("cellClicked(int,int)", self._on_clicked)
 
     def show_score(self, score: Any) -> None:
@@ -88,24 +122,44 @@ class ScoreView:
         self._score = score
         self._organs = list(score.report.organs) if score else []
         self._sorted = None
+        self.columns = columns_of(score)
+        self._show_titles()
         self._fill()
 
     def sort(self, column: int) -> None:
         """Sort by a column, the other way round the second time; what is no number comes last."""
         is_down = self._sorted == (column, False)
         self._sorted = column, is_down
-        value = COLUMNS[column].value
+        value = self.columns[column].value
         known = [organ for organ in self._organs if value(organ) is not None]
         unknown = [organ for organ in self._organs if value(organ) is None]
         self._organs = [*sorted(known, key=value, reverse=is_down), *unknown]
         self._fill()
 
     def texts(self) -> list[list[str]]:
-        """Give the table as it stands, titles first."""
-        rows = [[column.title.replace("\n", " ") for column in COLUMNS]]
+        """Give the table as it stands, titles first; distances name their convention."""
+        rows = [[self._plain_title(column) for column in self.columns]]
         for organ in (*self._organs, None) if self._score else ():
-            rows.append([self._text(organ, column) for column in range(len(COLUMNS))])
+            rows.append([self._text(organ, column) for column in range(len(self.columns))])
         return rows
+
+    def _plain_title(self, column: Column) -> str:
+        title = column.title.replace("\n", " ")
+        if self._score is None or "HD95" not in title:
+            return title
+        return f"{title} ({self._score.report.convention})"
+
+    def _show_titles(self) -> None:
+        table = self._table
+        table.setColumnCount(len(self.columns))
+        table.setHorizontalHeaderLabels([column.title for column in self.columns])
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        for number, column in enumerate(self.columns):
+            convention = self._score.report.convention if self._score else NOTHING
+            help_text = column.help_text.format(convention=convention)
+            table.horizontalHeaderItem(number).setToolTip(help_text)
 
     def _fill(self) -> None:
         rows = self.texts()[1:]
@@ -131,19 +185,19 @@ class ScoreView:
         return item
 
     def _text(self, organ: Any, number: int) -> str:
-        column = COLUMNS[number]
+        column = self.columns[number]
         value = column.value(organ) if organ else column.mean(self._score.report)
         if organ and number == _DICE and organ.status != "scored":
             return str(organ.status)
         if value is None:
-            return NOTHING if organ or number <= 2 else ""
+            return NOTHING if organ or column.mean is not _no_mean else ""
         if isinstance(value, str):
             return value
         rounded = round(value, column.digits) + 0.0  # what rounds to -0.0 is no loss
         return f"{rounded:{'+' if column.signed and rounded else ''}.{column.digits}f}"
 
     def _tooltip(self, organ: Any, number: int) -> str:
-        column = COLUMNS[number]
+        column = self.columns[number]
         if organ is None:
             return column.help_text.format(convention=self._score.report.convention)
         if organ.status != "scored":

@@ -7,9 +7,10 @@ from typing import Any
 from HybridSegLib.controller import Controller
 from HybridSegLib.sections.options_form import OptionsForm
 from HybridSegLib.sections.shown import show_choices, show_line, show_run_button
-from HybridSegLib.state import fit_warning, why_not_segment
+from HybridSegLib.state import Phase, fit_warning, why_not_segment
 
 _CUSTOM = "custom"
+_HELP = "Name the organs in this volume."
 
 
 class SegmentSection:
@@ -22,6 +23,7 @@ class SegmentSection:
         ui.deviceBox.connect("activated(int)", self._on_device)
         ui.qualityBox.connect("activated(int)", self._on_quality)
         ui.segmentButton.connect("clicked(bool)", lambda *_: self.press())
+        ui.keepButton.connect("clicked(bool)", lambda *_: controller.stop_and_keep())
 
     def refresh(self) -> None:
         """Show the state."""
@@ -31,10 +33,21 @@ class SegmentSection:
         if state.options is not None:
             self._refresh_options()
         reason = why_not_segment(state)
-        help_text = "Name the organs in this volume."
+        cost = self._cost_line()
+        show_line(ui.costLine, cost)
+        help_text = f"{_HELP}\n{cost}" if cost else _HELP
         show_run_button(ui.segmentButton, "Segment", help_text, "segment", state, reason)
+        runs = state.task == "segment" and state.phase is Phase.RUNNING
+        ui.keepButton.visible = runs and state.can_keep
         show_line(ui.segmentHint, "" if state.phase.is_busy else reason)
         show_line(ui.fitWarning, "" if reason else fit_warning(state))
+
+    def _cost_line(self) -> str:
+        controller, state = self._controller, self._controller.state
+        if state.cost is None:
+            return ""
+        is_each = state.has_frames and controller.parameters.all_frames
+        return ("each frame: " if is_each else "") + str(controller.bench.cost_line(state.cost))
 
     def press(self) -> None:
         """Start, or stop what runs."""

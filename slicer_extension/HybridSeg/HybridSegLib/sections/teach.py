@@ -8,9 +8,13 @@ from HybridSegLib.controller import Controller
 from HybridSegLib.dialogs import Dialogs
 from HybridSegLib.sections.change_view import ChangeView
 from HybridSegLib.sections.shown import set_text, show_choices, show_line, show_run_button
-from HybridSegLib.state import Phase, why_not_teach
+from HybridSegLib.state import BUSY, NO_VOLUME, Phase, why_not_teach
 
 _UNLIMITED = "no limit"
+_COMPARE = (
+    "Segment this volume with the parent and with the new checkpoint: two segmentations, two "
+    "columns of scores."
+)
 
 
 class TeachSection:
@@ -105,11 +109,20 @@ class TeachSection:
         if report is None:
             return
         used = state.checkpoint.path.resolve() if state.checkpoint else None
-        is_busy = state.phase.is_busy
-        ui.useButton.enabled = used != report.path.resolve() and not is_busy
+        is_used = used == report.path.resolve()
+        busy = BUSY if state.phase.is_busy else ""
         ui.useButton.text = "Use it now" if report.recommended else "Use it anyway"
-        ui.backButton.enabled = used == report.path.resolve() and not is_busy
-        ui.compareButton.enabled = state.has_volume and not is_busy
+        _enable(
+            ui.useButton,
+            busy or ("The new checkpoint is in use." if is_used else ""),
+            "Take the new checkpoint for the next volumes.",
+        )
+        _enable(ui.compareButton, busy or ("" if state.has_volume else NO_VOLUME), _COMPARE)
+        _enable(
+            ui.backButton,
+            busy or ("" if is_used else "The parent is in use."),
+            "Take the parent again; its file was never changed.",
+        )
 
     def _on_strategy(self, index: int) -> None:
         self._controller.teaching.change(strategy=self._ui.strategyBox.itemData(index))
@@ -118,6 +131,11 @@ class TeachSection:
         folder = self._dialogs.choose_folder("A folder of labelled cases", field)
         if folder is not None:
             self._controller.teaching.change(**{field: folder})
+
+
+def _enable(button: Any, reason: str, purpose: str) -> None:
+    button.enabled = not reason
+    button.toolTip = reason or purpose
 
 
 def _curve_text(curves: dict[str, Any]) -> str:
