@@ -140,6 +140,14 @@ def assist(quick: bool) -> Iterator[Row]:
                 yield {"data": name} | asdict(row)
 
 
+def repair(quick: bool) -> Iterator[Row]:
+    """Wait for repairs as a user does."""
+    import repair as benchmark
+
+    size, rounds = ((192, 192, 160), 2) if quick else (benchmark.SIZE, benchmark.ROUNDS)
+    yield from map(asdict, benchmark.run(size, rounds))
+
+
 def finetune(quick: bool) -> Iterator[Row]:
     """Measure what three corrected cases teach; the parent must have been trained."""
     import finetune as benchmark
@@ -171,6 +179,7 @@ ENTRIES: Mapping[str, Entry] = {
     "cuda": Entry("On a GPU", cuda),
     "architectures": Entry("The architectures side by side", architectures),
     "explain": Entry("What explanations cost", explain),
+    "repair": Entry("What a repair of 128x128x128 voxels takes by the clock", repair),
     "assist": Entry("Strokes that a correction takes", assist, only_named=True),
     "finetune": Entry("What three corrected cases teach", finetune, only_named=True),
 }

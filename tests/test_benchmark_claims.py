@@ -67,6 +67,32 @@ def test_inference(bench: Any) -> None:
     assert bad[0].claim.reason
 
 
+def test_reasons_are_read_off_the_rows_and_a_met_claim_has_none(bench: Any) -> None:
+    def engine(family: str, name: str, ratio: float, gflops: float) -> dict[str, Any]:
+        return {
+            "family": family, "engine": name, "ratio": ratio, "gflops": gflops,
+            "ceiling_gflops": 100.0, "probability_difference": 0.0, "label_agreement": 1.0,
+        }  # fmt: skip
+
+    rows = [engine("a", "plain", 1, 50), engine("a", "fast", 1.5, 75)]
+    rows += [engine("b", "plain", 1, 10), engine("b", "fast", 5, 50)]
+    told = next(iter(verdicts(bench, rows, "backends").values())).told
+    assert "a 2.00 (the fastest engine reaches 0.75)" in told
+    assert "b " not in told.partition("need")[2].partition(";")[0]
+    assert next(iter(verdicts(bench, rows[2:], "backends").values())).told == "met"
+
+    def stalls(at_rest: float) -> dict[str, Any]:
+        worst = {"p99_ms": 1.0, "worst_cpu_ms": 336.0, "engine_modules": 0}
+        phases = {"opening": 355.0, "nothing goes on": at_rest, "a run on": 217.0}
+        return verdicts(
+            bench, [{"what": n, "worst_ms": ms} | worst for n, ms in phases.items()], "smoothness"
+        )
+
+    assert "336 ms" in stalls(216.0)["Opening the panel"].told
+    assert "216 ms" in stalls(216.0)["The viewer during a run: worst stall"].told
+    assert bench.claims.UNEXPLAINED in stalls(20.0)["The viewer during a run: worst stall"].told
+
+
 def test_another_size_or_a_system_that_tells_no_memory_measures_nothing(bench: Any) -> None:
     rows = [row | {"what": row["what"].replace("512x512x300", "8x8x8")} for row in inference_rows()]
     first = next(iter(verdicts(bench, rows, "inference").values()))
@@ -196,6 +222,19 @@ def finetune_rows(shifted: float = 0.83, unshifted: float = 0.855) -> list:
         row("mild", "norms", 0.75, 0.85, seed=0, cpu_minutes=2.0),
         row("mild", "l2", 0.84, 0.85, seed=0, cpu_minutes=3.0),
     ]
+
+
+def test_a_repair_is_judged_by_the_clock_and_by_the_slowest(bench: Any) -> None:
+    told = {
+        "get ready: first strokes": 9.0, "first repair": 0.7, "repair in a new engine": 24.0
+    }  # fmt: skip
+    rows = [{"what": what, "volume": "512x512x300", "wall_s": wall} for what, wall in told.items()]
+    rows += [{"what": "later repair", "volume": "512x512x300", "wall_s": s} for s in (0.4, 1.2)]
+    first, later = verdicts(bench, rows, "repair").values()
+    assert (first.number, first.is_met) == (0.7, True)
+    assert (later.number, later.is_met) == (1.2, False)
+    small = [row | {"volume": "192x192x160"} for row in rows]
+    assert [v.number for v in verdicts(bench, small, "repair").values()] == [None, None]
 
 
 def test_finetune(bench: Any) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+# bricks that are gone through together
+BESIDE = 4
+
 _LARGEST = np.float32(3.4028235e38)
 # voxels whose best and which stay in the first cache while the channels are gone through
 _AT_ONCE = 2048
@@ -44,67 +47,15 @@ def _add_two_rows(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _offset(shape: Any, start: Any) -> Any:
-    """Say where a row begins; unsigned, or the loops are not vectorised."""
-    return np.uintp((start[0] * shape[-2] + start[1]) * shape[-1] + start[2])
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def add_weighted(
-    left: Any, right: Any, logits: Any, importance: Any, at_left: Any, at_right: Any
-) -> None:
-    """Add the weighted logits of a window to a brick, or to two that lie side by side along X.
-
-    The two are gone through together, because memory is read fast only where whole rows are.
-
-    Parameters
-    ----------
-    left, right : float32 ndarray (K, Z, Y, X)
-        The bricks.
-    logits : float32 ndarray (K, Z, Y, X)
-        The window.
-    importance : float32 ndarray (Z, Y, X)
-        The weights of a window's voxels.
-    at_left, at_right : int64 ndarray (4, 3)
-        For each brick: where the common part begins in the brick, where in the window, its
-        voxels (Z, Y, X), and in how many columns of it there are sums yet (the last number);
-        the others are written. Both parts are equally deep and high; a width of 0 is none.
-    """
-    sums, others = left.reshape(-1), right.reshape(-1)
-    values, weights = logits.reshape(-1), importance.reshape(-1)
-    width, width_right = np.uintp(at_left[2, 2]), np.uintp(at_right[2, 2])
-    written, written_right = np.uintp(at_left[3, 2]), np.uintp(at_right[3, 2])
-    # out of the loops: what is written might be these arrays, for all that the compiler knows
-    first, first_right = _offset(left.shape, at_left[0]), _offset(right.shape, at_right[0])
-    here, here_right = _offset(logits.shape, at_left[1]), _offset(logits.shape, at_right[1])
-    apart, apart_right = np.uintp(left[0].size), np.uintp(right[0].size)
-    deep, high, logits_apart = at_left[2, 0], at_left[2, 1], np.uintp(importance.size)
-    for k in range(0, left.shape[0], 2):
-        are_two = k + 1 < left.shape[0]
-        for z in range(deep):
-            for y in range(high):
-                there = np.uintp((z * logits.shape[2] + y) * logits.shape[3])
-                r, q = here + there, here + there + np.uintp(k) * logits_apart
-                p = first + np.uintp((z * left.shape[2] + y) * left.shape[3])
-                p += np.uintp(k) * apart
-                if are_two:
-                    _add_two_rows(
-                        sums, p, apart, width, written, values, q, logits_apart, weights, r
-                    )
-                else:
-                    _add_row(sums, p, width, written, values, q, weights, r)
-                if not width_right:
-                    continue
-                r, q = here_right + there, here_right + there + np.uintp(k) * logits_apart
-                p = first_right + np.uintp((z * right.shape[2] + y) * right.shape[3])
-                p += np.uintp(k) * apart_right
-                if are_two:
-                    _add_two_rows(
-                        others, p, apart_right, width_right, written_right,
-                        values, q, logits_apart, weights, r,
-                    )  # fmt: skip
-                else:
-                    _add_row(others, p, width_right, written_right, values, q, weights, r)
+def _sum_row(
+    total: Any, p: Any, count: Any, written: Any,
+    logits: Any, q: Any, weights: Any, r: Any, out: Any, o: Any,
+) -> None:  # fmt: skip
+    """Add a row to what is there, and write the sums elsewhere."""
+    for x in range(written):
+        out[o + x] = total[p + x] + logits[q + x] * weights[r + x]
+    for x in range(written, count):
+        out[o + x] = logits[q + x] * weights[r + x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -117,6 +68,117 @@ def _take_larger(total: Any, weights: Any, channel: Any, best: Any, which: Any) 
         odd |= np.int32(not (abs(mean) <= _LARGEST))
         best[x] = mean if wins else best[x]
         which[x] = channel if wins else which[x]
+    return odd
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _flat(arrays: Any) -> Any:
+    return (
+        arrays[0].reshape(-1),
+        arrays[1].reshape(-1),
+        arrays[2].reshape(-1),
+        arrays[3].reshape(-1),
+    )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _unsigned(totals: Any, window: Any, at: Any) -> Any:
+    """Give per brick: first voxel of the common part, voxels, columns, those written, and place."""
+    found = np.empty((5, len(at)), np.uintp)
+    for n in range(len(at)):
+        here, there, size, how = at[n]
+        _, depth, height, length = totals[n].shape
+        found[0, n] = (here[0] * height + here[1]) * length + here[2]
+        found[1, n] = depth * height * length
+        found[2, n], found[3, n] = size[2], how[2]
+        found[4, n] = (there[0] * window[2] + there[1]) * window[3] + there[2]
+    return found
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_weighted(
+    totals: Any, logits: Any, importance: Any, at: Any, by: Any, which: Any, ends: Any
+) -> Any:
+    """Add the weighted logits of a window to bricks that lie side by side along X.
+
+    They are gone through together, because memory is read fast only where whole rows are. What
+    this window is the last of is compared instead: its sums are read once more, not written.
+
+    Parameters
+    ----------
+    totals : tuple of BESIDE float32 ndarray (K, Z, Y, X)
+        The sums of the bricks; those from ``len(at)`` on are not looked at.
+    logits : float32 ndarray (K, Z, Y, X)
+        The window.
+    importance : float32 ndarray (Z, Y, X)
+        The weights of a window's voxels.
+    at : int64 ndarray (N, 4, 3)
+        For each brick: where the common part begins in the brick, where in the window, its
+        voxels (Z, Y, X), and whether it is compared, 0, and in how many columns of it there are
+        sums yet; the others are written. All parts are equally deep and high. What is compared
+        is the whole brick.
+    by : tuple of BESIDE float32 ndarray (Z, Y, X)
+        The weights of the bricks that are compared.
+    which : tuple of BESIDE int32 ndarray (Z, Y, X)
+        Receives the channel of the largest mean (the first of equals) of those.
+    ends : tuple of int
+        The planes and rows of the common part that are wanted: first and end, along Z and Y.
+
+    Returns
+    -------
+    int
+        Its n-th bit is set if a mean of the n-th brick is no finite number.
+    """
+    sums, divisors, found = _flat(totals), _flat(by), _flat(which)
+    values, weights = logits.reshape(-1), importance.reshape(-1)
+    channels, count, apart = logits.shape[0], len(at), np.uintp(importance.size)
+    z0, z1, y0, y1 = ends
+    high = y1 - y0
+    is_last = at[:, 3, 0] != 0
+    # offsets are unsigned, or the loops are not vectorised
+    begin, of_all, width, written, there = _unsigned(totals, logits.shape, at)
+    wide, size = np.uintp(logits.shape[3]), np.uintp(count * high * logits.shape[3])
+    first = np.arange(count).astype(np.uintp) * np.uintp(high) * wide
+    best, means = np.empty(size, np.float32), np.empty(2 * size, np.float32)
+    odd = np.int32(0)
+    for z in range(z0, z1):
+        best[:] = -np.inf
+        for k in range(0, channels, 2):
+            are_two = k + 1 < channels
+            for y in range(y0, y1):
+                for n in range(count):
+                    _, _, height, length = totals[n].shape
+                    p = begin[n] + np.uintp((z * height + y) * length) + np.uintp(k) * of_all[n]
+                    r = there[n] + np.uintp(z * logits.shape[2] + y) * wide
+                    q = r + np.uintp(k) * apart
+                    if is_last[n]:
+                        o = first[n] + np.uintp(y - y0) * width[n]
+                        _sum_row(sums[n], p, width[n], written[n], values, q, weights, r, means, o)
+                        if are_two:
+                            _sum_row(
+                                sums[n], p + of_all[n], width[n], written[n],
+                                values, q + apart, weights, r, means, o + size,
+                            )  # fmt: skip
+                    elif are_two:
+                        _add_two_rows(
+                            sums[n], p, of_all[n], width[n], written[n],
+                            values, q, apart, weights, r,
+                        )  # fmt: skip
+                    else:
+                        _add_row(sums[n], p, width[n], written[n], values, q, weights, r)
+            for n in range(count):
+                if not is_last[n]:
+                    continue
+                o = (z * totals[n].shape[2] + y0) * totals[n].shape[3]
+                m = high * totals[n].shape[3]
+                to, divisor = found[n][o : o + m], divisors[n][o : o + m]
+                if k == 0:
+                    to[:] = 0
+                for c in range(k, min(k + 2, channels)):
+                    i = np.uintp(c - k) * size + first[n]
+                    odd |= _take_larger(
+                        means[i : i + m], divisor, np.int32(c), best[first[n] : first[n] + m], to
+                    ) << np.int32(n)
     return odd
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -20,9 +20,12 @@ from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.windows import Shape
 
 Channels = NDArray[np.integer[Any]]
+# the channel of the largest mean, and whether all means are numbers
+Largest = tuple[Channels, bool]
 
 # memory that is this much larger than what is asked for is taken as it is
 _ROOM = 1.15
+_NOWHERE = np.empty((0, 0, 0), dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Part:
     written : int
         In how many columns of it, from the first along X, there are sums yet; the others hold
         anything.
+    weights : array or None
+        The brick's weights, (Z, Y, X), if it is complete with this, lies in the window as a
+        whole, and only the channel of its largest mean is asked for.
     """
 
     total: Any
@@ -45,11 +51,7 @@ class Part:
     there: Shape
     size: Shape
     written: int
-
-    @property
-    def rows(self) -> tuple[int, int, int, int]:
-        """The rows of the window that it takes: first and number, along Z and Y."""
-        return (*self.there[:2], *self.size[:2])
+    weights: Any = None
 
 
 class Arithmetic(Protocol):
@@ -73,10 +75,14 @@ class Arithmetic(Protocol):
     def taken(self, logits: Tensor) -> Any:
         """Give a window's logits, (K, Z, Y, X), as float32 of the kind."""
 
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits, (K, Z, Y, X), to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> list[Largest | None]:
+        """Add a window's weighted logits, (K, Z, Y, X), to bricks side by side along X.
 
-    def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
+        Of parts with weights the largest means may be given instead, and sums left as they are.
+        The channels are to be read before the next call.
+        """
+
+    def largest(self, total: Any, weights: Any) -> Largest:
         """Give the channel of the largest mean, and whether all means are numbers.
 
         The channels are to be read before the next call, here and below.
@@ -110,7 +116,8 @@ class HostArithmetic:
         # memory that is new costs more to touch than to add up
         self._spare: list[NDArray[np.float32]] = []
         self._used = self._most_used = 0
-        self._channels = np.empty(0, dtype=np.int32)
+        # apart: what is added is read while its neighbours are compared
+        self._added, self._compared = _Rooms(), _Rooms()
 
     def own(self, array: Any) -> NDArray[np.float32]:
         """Give an array of the kind."""
@@ -151,28 +158,46 @@ class HostArithmetic:
         array: NDArray[np.float32] = logits.detach().to("cpu", torch.float32).contiguous().numpy()
         return array
 
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> list[Largest | None]:
+        """Add a window's weighted logits to bricks, or compare what is complete with them."""
+        channels = iter(self._added.of([p.total.shape[1:] for p in parts if p.weights is not None]))
+        which = [None if part.weights is None else next(channels) for part in parts]
+        found: list[Largest | None] = []
+        for at in range(0, len(parts), _kernels.BESIDE):
+            some = slice(at, at + _kernels.BESIDE)
+            found += self._add_beside(parts[some], which[some], logits, importance)
+        return found
 
-        def add_pair(pair: Sequence[Part]) -> None:
-            left, right = pair[0], pair[-1]
-            none = (0, 0, 0)
-            _kernels.add_weighted(
-                left.total,
-                right.total,
-                logits,
-                importance,
-                np.array([left.here, left.there, left.size, (0, 0, left.written)]),
-                np.array([right.here, right.there, right.size, (0, 0, right.written)])
-                if len(pair) == 2
-                else np.array([none, none, none, none]),
-            )
+    def _add_beside(
+        self,
+        parts: Sequence[Part],
+        which: Sequence[Channels | None],
+        logits: NDArray[np.float32],
+        importance: NDArray[np.float32],
+    ) -> list[Largest | None]:
+        """Add to a few bricks, or compare those that have room for channels."""
+        totals = _filled([part.total for part in parts])
+        weights = _filled([importance if p.weights is None else p.weights for p in parts])
+        rooms = _filled([_NOWHERE if room is None else room for room in which])
+        at = np.array(
+            [
+                (p.here, p.there, p.size, (room is not None, 0, p.written))
+                for p, room in zip(parts, which, strict=True)
+            ]
+        )
+        odd = 0
+        for strange in self._each(
+            lambda ends: _kernels.add_weighted(
+                totals, logits, importance, at, weights, rooms, ends
+            ),
+            self._boxes(*parts[0].size[:2]),
+        ):
+            odd |= strange
+        return [None if room is None else (room, not odd >> n & 1) for n, room in enumerate(which)]
 
-        self._each(add_pair, _pairs(parts))
-
-    def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
+    def largest(self, total: Any, weights: Any) -> Largest:
         """Give the channel of the largest mean, and whether all means are numbers."""
-        which = self._room_for(total.shape[1:])
+        (which,) = self._compared.of([total.shape[1:]])
         odd = self._each(
             lambda ends: _kernels.largest_mean(total, weights, *ends, which),
             self._shares(total.shape[1]),
@@ -194,7 +219,7 @@ class HostArithmetic:
             for side in ("low", "high")
         )
         part = tuple(table.part for table in tables)
-        which = self._room_for([len(table) for table in tables])
+        (which,) = self._compared.of([[len(table) for table in tables]])
         self._each(
             lambda ends: _kernels.largest_between(means, low, high, part, *ends, which),
             self._shares(len(which)),
@@ -207,12 +232,11 @@ class HostArithmetic:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _room_for(self, shape: Sequence[int]) -> NDArray[np.int32]:
-        """Give room for channels, which serves again in the next call."""
-        size = prod(shape)
-        if self._channels.size < size:
-            self._channels = own_pages(size, np.int32)
-        return self._channels[:size].reshape(shape)
+    def _boxes(self, depth: int, height: int) -> list[tuple[int, int, int, int]]:
+        """Share planes out among the threads, or rows where there are too few planes."""
+        if depth >= self._threads:
+            return [(*share, 0, height) for share in self._shares(depth)]
+        return [(0, depth, *share) for share in self._shares(height)]
 
     def _shares(self, count: int) -> list[tuple[int, int]]:
         ends = [count * share // self._threads for share in range(self._threads + 1)]
@@ -261,8 +285,8 @@ class DeviceArithmetic:
         return logits.to(self._device, torch.float32)
 
     @torch.inference_mode()
-    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> None:
-        """Add a window's weighted logits to bricks."""
+    def add(self, parts: Sequence[Part], logits: Any, importance: Any) -> list[Largest | None]:
+        """Add a window's weighted logits to bricks; nothing takes memory, so nothing runs out."""
         for part in parts:
             total = part.total[(slice(None), *_place(part.here, part.size))]
             there = _place(part.there, part.size)
@@ -272,9 +296,10 @@ class DeviceArithmetic:
                 total[..., :old].addcmul_(values[..., :old], weights[..., :old])
             if old < part.size[2]:
                 torch.mul(values[..., old:], weights[..., old:], out=total[..., old:])
+        return [None for _ in parts]
 
     @torch.inference_mode()
-    def largest(self, total: Any, weights: Any) -> tuple[Channels, bool]:
+    def largest(self, total: Any, weights: Any) -> Largest:
         """Give the channel of the largest mean, and whether all means are numbers."""
         means = total / weights
         return means.argmax(dim=0).cpu().numpy(), bool(means.isfinite().all())
@@ -305,19 +330,32 @@ class DeviceArithmetic:
         """Nothing is held."""
 
 
+class _Rooms:
+    """Room for channels, which serves again in the next call."""
+
+    def __init__(self) -> None:
+        self._flat = np.empty(0, dtype=np.int32)
+
+    def of(self, shapes: Sequence[Sequence[int]]) -> list[NDArray[np.int32]]:
+        """Give one for each shape."""
+        ends = [0, *accumulate(prod(shape) for shape in shapes)]
+        if self._flat.size < ends[-1]:
+            self._flat = own_pages(ends[-1], np.int32)
+        return [
+            self._flat[begin:end].reshape(shape)
+            for shape, (begin, end) in zip(shapes, pairwise(ends), strict=True)
+        ]
+
+
 def as_array(values: Any) -> NDArray[np.float32]:
     """Give an array of either kind as numpy's."""
     array: NDArray[np.float32] = values.cpu().numpy() if isinstance(values, Tensor) else values
     return array
 
 
-def _pairs(parts: Sequence[Part]) -> list[Sequence[Part]]:
-    """Put bricks that lie side by side along X together, two at a time."""
-    pairs: list[Sequence[Part]] = []
-    for _, row in groupby(parts, key=lambda part: part.rows):
-        beside = list(row)
-        pairs += [beside[at : at + 2] for at in range(0, len(beside), 2)]
-    return pairs
+def _filled(some: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], ...]:
+    """Give as many as are gone through together; a compiled loop takes tuples of one length."""
+    return (*some, *[some[0]] * (_kernels.BESIDE - len(some)))
 
 
 def _place(start: Shape, size: Shape) -> tuple[slice, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_hybridseg.inference.arithmetic import Arithmetic, Part
+from napari_hybridseg.inference.arithmetic import Arithmetic, Largest, Part
 from napari_hybridseg.inference.bricks import BrickWall
 from napari_hybridseg.inference.windows import Index, Shape
 
@@ -30,12 +31,16 @@ class Brick:
         Its first voxel.
     total, weights : array
         Sums (K, Z, Y, X) of weighted logits, and of weights (Z, Y, X).
+    largest : tuple or None
+        What ``Arithmetic.largest`` gives of them, where it was found on the way; then ``total``
+        holds anything.
     """
 
     place: Index
     start: Shape
     total: Any
     weights: Any
+    largest: Largest | None = None
 
 
 class BrickAccumulator:
@@ -51,6 +56,8 @@ class BrickAccumulator:
         Channels of the logits.
     arithmetic : Arithmetic
         Where and how the sums are made.
+    only_largest : bool
+        Whether nothing but the channel of the largest mean is asked of a brick.
     """
 
     def __init__(
@@ -59,9 +66,10 @@ class BrickAccumulator:
         importance: NDArray[np.float32],
         num_classes: int,
         arithmetic: Arithmetic,
+        only_largest: bool = False,
     ) -> None:
         self.arithmetic = arithmetic
-        self._logits: Any = None
+        self._only_largest = only_largest
         self._wall = wall
         self._host_importance = importance
         self._importance = arithmetic.own(importance)
@@ -70,33 +78,31 @@ class BrickAccumulator:
         # bricks that lie alike under their windows have the same weights
         self._weights = lru_cache(_KEPT_WEIGHTS)(self._make_weights)
 
-    def complete(self, window: Index, logits: Tensor) -> list[Brick]:
-        """Take the logits (K, *window) of a window, and give the bricks that it is the last of.
+    def taken(self, logits: Tensor) -> Any:
+        """Take the logits (K, *window) of a window, to be added row by row."""
+        return self.arithmetic.taken(logits)
 
-        Nothing of these is kept; ``keep`` has to follow for the others. They come first so that
-        their memory can serve again. When memory runs out, nothing was done.
+    def rows(self, window: Index) -> list[list[Index]]:
+        """Give the bricks that a window touches, those together that lie side by side along X."""
+        return [list(row) for _, row in groupby(self._wall.touched(window), lambda at: at[:_X])]
+
+    def add(self, window: Index, row: list[Index], logits: Any) -> list[Brick]:
+        """Add a window's logits to a row of bricks, and give those that it is the last of.
+
+        Nothing of these is kept; ``release`` lets their memory serve the next row. When memory
+        runs out, nothing was done.
         """
-        values = self.arithmetic.taken(logits)
-        places = list(self._wall.completed(window))
-        weights = [self._weights_of(place) for place in places]
-        totals = self._sum(window, places, values)
-        self._logits = values
-        for place in places:
-            self._totals.pop(place, None)
+        values = self.arithmetic.own(logits)
+        done = [place for place in row if self._wall.is_completed(window, place)]
+        weights = {place: self._weights_of(place) for place in done}
+        parts = [self._part(window, place, weights.get(place)) for place in row]
+        largest = self.arithmetic.add(parts, values, self._importance)
+        self._totals |= {place: part.total for place, part in zip(row, parts, strict=True)}
+        found = dict(zip(row, largest, strict=True))
         return [
-            Brick(place, self._wall.box(place)[0], totals[place], weight)
-            for place, weight in zip(places, weights, strict=True)
+            Brick(at, self._wall.box(at)[0], self._totals.pop(at), weights[at], found[at])
+            for at in done
         ]
-
-    def keep(self, window: Index) -> None:
-        """Add the rest of a window to the bricks that wait for more.
-
-        When memory runs out, nothing was added.
-        """
-        done = set(self._wall.completed(window))
-        places = [place for place in self._wall.touched(window) if place not in done]
-        self._totals |= self._sum(window, places, self._logits)
-        self._logits = None
 
     @property
     def held(self) -> int:
@@ -111,19 +117,11 @@ class BrickAccumulator:
     def move_to(self, arithmetic: Arithmetic) -> None:
         """Go on with the same sums elsewhere."""
         self._totals = {brick: arithmetic.own(total) for brick, total in self._totals.items()}
-        if self._logits is not None:
-            self._logits = arithmetic.own(self._logits)
         self._importance = arithmetic.own(self._host_importance)
         self._weights.cache_clear()
         self.arithmetic = arithmetic
 
-    def _sum(self, window: Index, places: list[Index], logits: Any) -> dict[Index, Any]:
-        """Add a window's logits to bricks, and give their sums."""
-        parts = {place: self._part(window, place) for place in places}
-        self.arithmetic.add(list(parts.values()), logits, self._importance)
-        return {place: part.total for place, part in parts.items()}
-
-    def _part(self, window: Index, brick: Index) -> Part:
+    def _part(self, window: Index, brick: Index, weights: Any) -> Part:
         here, there, size = self._common(window, brick)
         shape = self._wall.box(brick)[1]
         total, written = self._totals.get(brick), size[_X]
@@ -133,7 +131,8 @@ class BrickAccumulator:
                 total[:] = 0
         if size[:_X] == shape[:_X] and self._is_first_row(window, brick):
             written = self._written(window, brick)
-        return Part(total, here, there, size, written)
+        compared = weights if self._only_largest and size == shape else None
+        return Part(total, here, there, size, written, compared)
 
     def _common(self, window: Index, brick: Index) -> tuple[Shape, Shape, Shape]:
         """Give where what they share begins in the brick and in the window, and its voxels."""

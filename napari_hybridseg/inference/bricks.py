@@ -39,15 +39,12 @@ class Chunks:
         For every piece: the first and the last window along this axis that touches it.
     touched : tuple of range
         For every window: the pieces that it touches.
-    completed : tuple of range
-        For every window: the pieces that no later window touches, but this one did.
     """
 
     cuts: tuple[int, ...]
     first: tuple[int, ...]
     last: tuple[int, ...]
     touched: tuple[range, ...]
-    completed: tuple[range, ...]
 
 
 def cut_axis(starts: tuple[int, ...], window: int, length: int, thinnest: int) -> Chunks:
@@ -64,10 +61,7 @@ def cut_axis(starts: tuple[int, ...], window: int, length: int, thinnest: int) -
     touched = tuple(
         range(bisect_right(cuts, start) - 1, bisect_left(cuts, start + window)) for start in starts
     )
-    completed = tuple(
-        range(bisect_left(last, index), bisect_right(last, index)) for index in range(len(starts))
-    )
-    return Chunks(tuple(cuts), first, last, touched, completed)
+    return Chunks(tuple(cuts), first, last, touched)
 
 
 @dataclass(frozen=True)
@@ -112,9 +106,9 @@ class BrickWall:
         """Give the bricks that a window touches."""
         return product(*(c.touched[i] for c, i in zip(self.chunks, window, strict=True)))  # type: ignore[return-value]
 
-    def completed(self, window: Index) -> Iterator[Index]:
-        """Give the bricks that are final once this window and all before it were added."""
-        return product(*(c.completed[i] for c, i in zip(self.chunks, window, strict=True)))  # type: ignore[return-value]
+    def is_completed(self, window: Index, brick: Index) -> bool:
+        """Whether a brick is final once this window and all before it were added."""
+        return all(c.last[p] == i for c, p, i in zip(self.chunks, brick, window, strict=True))
 
     def windows_of(self, brick: Index) -> Iterator[Index]:
         """Give the windows that touch a brick, in MONAI's order."""

@@ -49,6 +49,11 @@ class LabelFinisher:
         The label number of every output channel.
     arithmetic : Arithmetic
         Where and how means are compared.
+
+    Attributes
+    ----------
+    only_largest : bool
+        Whether voxels are the network's own, so that bricks need nothing but to be compared.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class LabelFinisher:
         self._tables = tables
         self._values = values
         self._is_counted = np.array_equal(values, np.arange(len(values)))
-        self._is_plain = all(table.is_identity for table in tables)
+        self.only_largest = all(table.is_identity for table in tables)
         self._faces: dict[tuple[int, Index], Any] = {}
 
     @property
@@ -78,14 +83,21 @@ class LabelFinisher:
 
         When memory runs out, the same brick can be given again.
         """
-        begin, total, weights = self._without_padding(brick)
+        begin, inside = self._without_padding(brick)
+        weights = self.arithmetic.own(brick.weights[inside])
         ends = [b + n for b, n in zip(begin, weights.shape, strict=True)]
         pieces = self._pieces(begin, ends)
-        if self._is_plain:
+        if brick.largest is not None:
+            channels, are_numbers = brick.largest
+            _refuse_unless(are_numbers)
+            labels = self._numbered(channels[inside])
+        elif self.only_largest:
+            total = self.arithmetic.own(brick.total[(slice(None), *inside)])
             channels, are_numbers = self.arithmetic.largest(total, weights)
             _refuse_unless(are_numbers)
             labels = self._numbered(channels)
         else:
+            total = self.arithmetic.own(brick.total[(slice(None), *inside)])
             labels = self._largest_between(brick.place, begin, pieces, total, weights)
         z, y, x = (piece.start for piece in pieces)
         return LabelBox((z, y, x), labels)
@@ -95,21 +107,16 @@ class LabelFinisher:
         self._faces = {at: arithmetic.own(face) for at, face in self._faces.items()}
         self.arithmetic = arithmetic
 
-    def _without_padding(self, brick: Brick) -> tuple[list[int], Any, Any]:
-        """Give where a brick begins on the network's grid, and its sums and weights there."""
-        own = self.arithmetic.own
-        place, begin = [], []
+    def _without_padding(self, brick: Brick) -> tuple[list[int], tuple[slice, ...]]:
+        """Give where a brick begins on the network's grid, and which part of it lies there."""
+        inside, begin = [], []
         for start, before, length, n in zip(
             brick.start, self._before, self._shape, brick.weights.shape, strict=True
         ):
             low, high = max(before - start, 0), min(before + length - start, n)
-            place.append(slice(low, high))
+            inside.append(slice(low, high))
             begin.append(start + low - before)
-        if all(p == slice(0, n) for p, n in zip(place, brick.weights.shape, strict=True)):
-            return begin, own(brick.total), own(brick.weights)
-        where = tuple(place)
-        total, weights = brick.total[(slice(None), *where)], brick.weights[where]
-        return begin, own(total), own(weights)
+        return begin, tuple(inside)
 
     def _numbered(self, channels: NDArray[np.integer[Any]]) -> Labels:
         # a look-up costs as much as finding the largest

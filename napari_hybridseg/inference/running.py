@@ -79,8 +79,10 @@ class WindowRun:
         grid = plan.wall.grid
         arithmetic = arithmetic or self._first_choice()
         importance = importance_map(grid.window, plan.importance)
-        self._sums = BrickAccumulator(plan.wall, importance, plan.num_classes, arithmetic)
         self._finisher = LabelFinisher(grid.before, plan.inside, tables, values, arithmetic)
+        self._sums = BrickAccumulator(
+            plan.wall, importance, plan.num_classes, arithmetic, self._finisher.only_largest
+        )
         self._passes = Passes(backend, card, plan.mirror_axes, batch, self._move_to_host)
         self._same: dict[bytes | None, Tensor] = {}
 
@@ -110,12 +112,13 @@ class WindowRun:
         self, index: Index, logits: Tensor, rows: _RowCounter
     ) -> Iterator[LabelBox | RowsDone]:
         """Add a window, and give the labels that are final with it."""
-        for brick in self._on_host_if_full(partial(self._sums.complete, index, logits)):
-            box = self._on_host_if_full(partial(self._finisher.take, brick))
-            self._sums.release(brick)
-            yield box
-            yield from rows.count(brick, box)
-        self._on_host_if_full(partial(self._sums.keep, index))
+        values = self._on_host_if_full(partial(self._sums.taken, logits))
+        for row in self._sums.rows(index):
+            for brick in self._on_host_if_full(partial(self._sums.add, index, row, values)):
+                box = self._on_host_if_full(partial(self._finisher.take, brick))
+                self._sums.release(brick)
+                yield box
+                yield from rows.count(brick, box)
 
     def close(self) -> None:
         """Let go of threads and memory."""

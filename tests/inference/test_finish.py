@@ -66,25 +66,28 @@ def streamed(
     output: Shape,
     arithmetic: Arithmetic,
     move_after: int = -1,
+    long_rows: bool = False,
 ) -> np.ndarray:
-    sums = BrickAccumulator(
-        BrickWall(grid), importance_map(grid.window, kind), len(VALUES), arithmetic
-    )
     tables = tuple(axis_table(n, m) for n, m in zip(shape, output, strict=True))
     finisher = LabelFinisher(grid.before, shape, tables, VALUES, arithmetic)  # type: ignore[arg-type]
+    importance, count = importance_map(grid.window, kind), len(windows[0, 0, 0])
+    wall = BrickWall(grid, long_rows)
+    sums = BrickAccumulator(wall, importance, count, arithmetic, finisher.only_largest)
     labels = np.full(output, EMPTY, dtype=np.uint16)
     for number, index in enumerate(grid.indices):
         if number == move_after:
             sums.move_to(HostArithmetic(1))
             finisher.move_to(sums.arithmetic)
-        for brick in sums.complete(index, windows[index]):
-            box = finisher.take(brick)
-            sums.release(brick)
-            place = tuple(slice(s, s + n) for s, n in zip(box.start, box.labels.shape, strict=True))
-            assert labels[place].shape == box.labels.shape
-            assert (labels[place] == EMPTY).all(), "a voxel was given twice"
-            labels[place] = box.labels
-        sums.keep(index)
+        for row in sums.rows(index):
+            for brick in sums.add(index, row, sums.taken(windows[index])):
+                box = finisher.take(brick)
+                sums.release(brick)
+                place = tuple(
+                    slice(s, s + n) for s, n in zip(box.start, box.labels.shape, strict=True)
+                )
+                assert labels[place].shape == box.labels.shape
+                assert (labels[place] == EMPTY).all(), "a voxel was given twice"
+                labels[place] = box.labels
     assert not sums.held, "something is still held"
     assert not finisher.held
     return labels
@@ -110,12 +113,31 @@ def test_bricks_are_the_whole_in_parts(data: st.DataObject) -> None:
     windows = windows_of(grid)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "_PLANES", planes)
-        labels = streamed(grid, kind, windows, shape, output, arithmetic, move_after)
+        long_rows = data.draw(st.booleans())
+        labels = streamed(grid, kind, windows, shape, output, arithmetic, move_after, long_rows)
     arithmetic.close()
 
     expected, margin = whole(grid, kind, windows, shape, output)
     different = labels != expected
     assert margin[different].max(initial=0) < 1e-5  # only where two channels are as good as even
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_in_monais_order_every_sum_is_the_plain_formulas_to_the_last_bit(
+    data: st.DataObject,
+) -> None:
+    shape = data.draw(SIZES)
+    window = data.draw(st.tuples(*[st.integers(1, 7)] * 3))
+    grid = window_grid(shape, window, data.draw(st.sampled_from([0.0, 0.25, 0.5, 0.8])))
+    long_rows = data.draw(st.booleans())
+    arithmetic = HostArithmetic(data.draw(st.sampled_from([1, 2, 3])))
+    # few numbers, so that many means are equal and the last bit decides
+    windows = {index: (logits * 2).round() / 3 for index, logits in windows_of(grid).items()}
+    labels = streamed(grid, "gaussian", windows, shape, shape, arithmetic, long_rows=long_rows)
+    arithmetic.close()
+    expected, _ = whole(grid, "gaussian", windows, shape, shape)
+    np.testing.assert_array_equal(labels, expected)
 
 
 def test_of_equals_the_first_wins() -> None:
