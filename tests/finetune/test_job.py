@@ -14,7 +14,7 @@ import torch
 from finetune_support import SHORT, boxes, notes_of, parent_of_boxes, report_of, run
 from helpers import grid
 
-from napari_hybridseg.checkpoint import load_checkpoint
+from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Metric, Progress
 from napari_hybridseg.finetune import FineTuneError, FineTuneOptions
@@ -22,8 +22,12 @@ from napari_hybridseg.finetune import learner as learner_module
 from napari_hybridseg.finetune.job import finetune
 from napari_hybridseg.finetune.lineage import lineage_of
 from napari_hybridseg.formats import write_image
+from napari_hybridseg.inference import SegmentOptions, segment
 from napari_hybridseg.inference.devices import cpu_threads
+from napari_hybridseg.metrics import score
+from napari_hybridseg.training.dataset import read_dataset
 from napari_hybridseg.training.state import StateError
+from napari_hybridseg.volume import load_label_map, load_volume
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +50,17 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def hd95_of(checkpoint: Checkpoint, source: Path) -> dict[int, float]:
+    """Segment the cases anew, and give each organ's mean HD95 in millimetres."""
+    found: dict[int, list[float]] = {}
+    for case in read_dataset(source).train:
+        *_, last = segment(load_volume(case.image), checkpoint, SegmentOptions(device="cpu"))
+        for organ in score(last.value, load_label_map(case.label, checkpoint.card.labels)).organs:
+            if organ.hd95_mm is not None:
+                found.setdefault(organ.label, []).append(organ.hd95_mm)
+    return {label: float(np.mean(distances)) for label, distances in found.items()}
+
+
 def test_it_learns_and_says_what_it_did(source: Path, parent: Path, tmp_path: Path) -> None:
     before = digest(parent)
     options = {"steps": 40, "check_every": 10, "learning_rate": 2e-2, "ema_decay": 0.8, "pull": 0}
@@ -64,6 +79,11 @@ def test_it_learns_and_says_what_it_did(source: Path, parent: Path, tmp_path: Pa
     assert report.recommended
 
     child = load_checkpoint(report.path)
+    for side, checkpoint in (("before", load_checkpoint(parent)), ("after", child)):
+        told = {o.label: getattr(o, f"hd95_{side}_mm") for o in report.cases.organs}
+        known = {label: distance for label, distance in told.items() if distance is not None}
+        assert known == pytest.approx(hd95_of(checkpoint, source), abs=1e-3)
+        assert known
     assert (child.card.name, child.sha256) == ("tiny-ft", report.sha256)
     provenance = child.card.provenance
     assert provenance.parent_sha256 == before
