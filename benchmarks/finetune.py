@@ -80,6 +80,7 @@ SEEDS = {
     ("strong", "norms"): (0, 1, 2),
     ("mild", "norms"): (0, 1, 2),
     ("strong", "l2"): (0, 1, 2),
+    ("mild", "l2"): (0, 1, 2),
 }
 
 
