@@ -67,7 +67,6 @@ def columns_of(score: Any) -> tuple[Column, ...]:
 
 def _rival_columns(rival: Any, name: str) -> tuple[Column, ...]:
     other = {organ.label: organ for organ in rival.organs}
-    name = name.replace("{", "{{").replace("}", "}}")  # what is in braces is filled in
 
     def of(key: str) -> Callable[[Any], Any]:
         return lambda organ: getattr(other.get(organ.label), key, None)
@@ -158,7 +157,7 @@ class ScoreView:
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         for number, column in enumerate(self.columns):
             convention = self._score.report.convention if self._score else NOTHING
-            help_text = column.help_text.format(convention=convention)
+            help_text = column.help_text.replace("{convention}", convention)
             table.horizontalHeaderItem(number).setToolTip(help_text)
 
     def _fill(self) -> None:
@@ -199,10 +198,10 @@ class ScoreView:
     def _tooltip(self, organ: Any, number: int) -> str:
         column = self.columns[number]
         if organ is None:
-            return column.help_text.format(convention=self._score.report.convention)
+            return column.help_text.replace("{convention}", self._score.report.convention)
         if organ.status != "scored":
             return f"{STATUS_HELP[organ.status]} {_TO_ORGAN}"
-        about = column.help_text.format(convention=self._score.report.convention)
+        about = column.help_text.replace("{convention}", self._score.report.convention)
         return f"{about} {_TO_ERROR}".strip()
 
     def _on_clicked(self, row: int, column: int) -> None:
