@@ -104,7 +104,7 @@ def test_three_cases_are_cross_validated(source: Path, parent: Path, tmp_path: P
     assert report.cases.measured == "cross-validated"
     assert len(report.cases.cases) == 3
     assert [organ.name for organ in report.cases.organs] == ["large box", "small box"]
-    for organ in report.cases.organs:  # both before and after, by the one convention
+    for organ in report.cases.organs:
         assert None not in (organ.dice_before, organ.dice_after)
     (measured,) = load_checkpoint(report.path).card.evaluation
     assert "cross-validated in 3 parts" in measured.data
