@@ -30,12 +30,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# 3D Slicer 5.8 has Python 3.9. Torch's `long` is taken for Python 2's.
+OLDEST_PYTHON := --quiet --target=3.9- --violations --eval-annotations --exclude long
+
 types: $(STAMP)
 	$(BIN)/mypy
 	MYPYPATH=slicer_extension/HybridSeg $(BIN)/mypy -p HybridSegLib
 
 floors: $(STAMP)
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/vermin $(OLDEST_PYTHON) napari_hybridseg slicer_extension
 	$(BIN)/npe2 validate napari-hybridseg
 
 unit: $(STAMP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,4 +70,4 @@ class Result(Generic[T]):
     value: T
 
 
-Event = Progress | Note | Metric | RegionDone | Result[Any]
+Event = Union[Progress, Note, Metric, RegionDone, Result[Any]]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.older_python import zip
 
 Triple = tuple[float, float, float]
 ArrayType = TypeVar("ArrayType", bound=np.ndarray)

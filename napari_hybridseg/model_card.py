@@ -6,10 +6,10 @@ prepared, how windows are laid, what the output channels mean. This module impor
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
-from typing_extensions import Self
+from typing_extensions import Self, TypeAlias
 
 from napari_hybridseg.labels import LabelScheme, Organ
 
@@ -74,9 +74,9 @@ class AsIs(_Frozen):
     kind: Literal["as-is"] = "as-is"
 
 
-ChannelIntensity: TypeAlias = (
-    ZScore | ClipStandardise | ClipRescale | PercentileRescale | PercentileStandardise | AsIs
-)
+ChannelIntensity: TypeAlias = Union[
+    ZScore, ClipStandardise, ClipRescale, PercentileRescale, PercentileStandardise, AsIs
+]
 
 
 class PerChannel(_Frozen):
@@ -86,10 +86,10 @@ class PerChannel(_Frozen):
     channels: tuple[Annotated[ChannelIntensity, Field(discriminator="kind")], ...]
 
 
-Intensity: TypeAlias = ChannelIntensity | PerChannel
+Intensity: TypeAlias = Union[ChannelIntensity, PerChannel]
 Millimetres: TypeAlias = Annotated[float, Field(gt=0)]
 Axes: TypeAlias = tuple[Literal[0, 1, 2], Literal[0, 1, 2], Literal[0, 1, 2]]
-Spacing: TypeAlias = tuple[Millimetres | None, Millimetres | None, Millimetres | None]
+Spacing: TypeAlias = tuple[Optional[Millimetres], Optional[Millimetres], Optional[Millimetres]]
 
 
 class Preprocessing(_Frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import os
 import subprocess
 import sys
@@ -78,3 +80,72 @@ def test_the_engine_brings_no_face_along() -> None:
     )
     assert "torch" in seen
     assert not seen.intersection(FACES)
+
+
+def python_files() -> list[Path]:
+    """Give what has to run on Slicer 5.8's Python: all but the napari face."""
+    return [
+        path
+        for folder in (ROOT / "napari_hybridseg", ROOT / "slicer_extension" / "HybridSeg")
+        for path in sorted(folder.rglob("*.py"))
+        if "widgets" not in path.parts
+    ]
+
+
+def test_every_zip_says_whether_its_items_end_together() -> None:
+    silent = [
+        f"{path}:{node.lineno}"
+        for path in python_files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "zip"
+        and all(keyword.arg != "strict" for keyword in node.keywords)
+    ]
+    assert silent == []
+
+
+def test_types_are_joined_by_a_bar_only_in_annotations() -> None:
+    """On Python 3.9 annotations alone may have one: they are not calculated."""
+    assert joined_types("x = int | str") == ["int | str"]
+    assert joined_types("isinstance(x, (nn.Linear | None))") == ["nn.Linear | None"]
+    assert joined_types("Labels = NDArray[np.uint8 | np.uint16]") == ["np.uint8 | np.uint16"]
+    assert joined_types("def f(x: int | None = 1 | 2) -> Map | Table: ...") == []
+    assert joined_types("y: Map | None = a | MASK") == []
+    files = python_files()
+    assert len(files) > 300
+    found = {path: joined_types(path.read_text(encoding="utf-8")) for path in files}
+    assert {path: joined for path, joined in found.items() if joined} == {}
+
+
+def joined_types(source: str) -> list[str]:
+    """Give the ``A | B`` of types outside annotations."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for field in ("annotation", "returns"):
+            if getattr(node, field, None) is not None:
+                setattr(node, field, None)
+    return [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.BitOr)
+        and looks_like_type(node.left)
+        and looks_like_type(node.right)
+    ]
+
+
+def looks_like_type(node: ast.expr) -> bool:
+    """Whether an expression is None or named as types are."""
+    if isinstance(node, ast.BinOp):
+        return looks_like_type(node.left) and looks_like_type(node.right)
+    if isinstance(node, ast.Subscript):
+        return looks_like_type(node.value)
+    if isinstance(node, ast.Constant):
+        return node.value is None
+    if not isinstance(node, (ast.Name, ast.Attribute)):
+        return False
+    name = node.id if isinstance(node, ast.Name) else node.attr
+    is_numpys = isinstance(node, ast.Attribute) and ast.unparse(node.value) == "np"
+    is_a_class = name[0].isupper() and not name.isupper()
+    return is_numpys or is_a_class or isinstance(getattr(builtins, name, None), type)

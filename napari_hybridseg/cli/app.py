@@ -15,6 +15,7 @@ from napari_hybridseg.cli.corrections import corrections_app
 from napari_hybridseg.cli.explain import explain
 from napari_hybridseg.cli.finetune import finetune
 from napari_hybridseg.cli.info import info
+from napari_hybridseg.cli.older_typer import read_annotations
 from napari_hybridseg.cli.score import score
 from napari_hybridseg.cli.segment import segment
 from napari_hybridseg.cli.train import train
@@ -42,6 +43,8 @@ app.command()(train)
 app.command()(finetune)
 app.command()(bench)
 app.command(hidden=True)(worker)
+if sys.version_info < (3, 10):
+    read_annotations(app)
 
 
 def _say_version(wanted: bool) -> None:

@@ -30,6 +30,7 @@ from napari_hybridseg.explain import (
 from napari_hybridseg.explain.export import refuse_filled, save_explanations
 from napari_hybridseg.explain.figures import can_draw
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import load_volume
 
 

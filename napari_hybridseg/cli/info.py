@@ -14,6 +14,7 @@ from napari_hybridseg.formats import ChannelAxis, image_name, read_image
 from napari_hybridseg.formats.stored import volumes_note
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume, scheme_beside
 
 _MOST_LABELS = 64

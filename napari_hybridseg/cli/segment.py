@@ -28,6 +28,7 @@ from napari_hybridseg.engine.failures import sentence_for
 from napari_hybridseg.errors import first_problem
 from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError, load_volume, save_label_map
 
 _Case = tuple[Path, Path]

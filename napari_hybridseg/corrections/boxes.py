@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg.older_python import zip
+
 Labels = NDArray[np.unsignedinteger]
 Box = tuple[slice, slice, slice]
 

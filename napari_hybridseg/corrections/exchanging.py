@@ -16,6 +16,7 @@ from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress, Result
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume, load_label_map, load_volume
 
 _SAME_GRID = 0.01

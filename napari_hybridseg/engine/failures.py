@@ -55,7 +55,7 @@ def sentence_for(error: BaseException) -> str:
 
 def details_for(error: BaseException) -> str:
     """Give the traceback."""
-    return "".join(traceback.format_exception(error))
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
 
 
 def sentence_for_death(code: int, command: Sequence[str]) -> str:

@@ -136,7 +136,7 @@ class ReadyJob(VolumeJob):
 
     def helps(self, other: Job) -> bool:
         """Say whether the other one would do the same first."""
-        return isinstance(other, RepairJob | TeachJob)
+        return isinstance(other, (RepairJob, TeachJob))
 
 
 class RepairJob(VolumeJob):

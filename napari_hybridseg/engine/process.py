@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import IO
+from typing import IO, Optional
 
 from napari_hybridseg.engine.failures import EngineDied
 from napari_hybridseg.engine.protocol import LONGEST_LINE, Reply, parse_reply
@@ -22,7 +22,7 @@ LogCallback = Callable[[str], None]
 
 LOG_LINES = 200
 
-_Replies = queue.SimpleQueue[Reply | None]
+_Replies = queue.SimpleQueue[Optional[Reply]]
 _POLL_S = 0.2
 _LAST_LOG_S = 1.0
 

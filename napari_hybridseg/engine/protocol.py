@@ -23,7 +23,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, get_args
+
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.engine.codec import (
     CodecError,
@@ -116,24 +118,25 @@ def reply_line(reply: Reply) -> bytes:
 
 def parse_order(line: bytes) -> Request | Cancel | Steer | None:
     """Read what the viewer's side says; None if it is none of these."""
-    match _content(line):
-        case {"cancel": int(job_id)}:
-            return Cancel(job_id)
-        case {"steer": int(job_id), "wish": str(wish)} if wish in get_args(Wish):
-            return Steer(job_id, wish)  # type: ignore[arg-type]
-        case {"id": int(job_id), "job": str(job), "folder": str(folder), "params": dict(params)}:
-            return Request(job_id, job, Path(folder), params)
+    content = _content(line)
+    if _has(content, cancel=int):
+        return Cancel(content["cancel"])
+    if _has(content, steer=int, wish=str) and content["wish"] in get_args(Wish):
+        return Steer(content["steer"], content["wish"])
+    if _has(content, id=int, job=str, folder=str, params=dict):
+        return Request(content["id"], content["job"], Path(content["folder"]), content["params"])
     return None
 
 
 def parse_reply(line: bytes) -> Reply | None:
     """Read what the engine says; None if it is something else that was printed."""
     content = _content(line)
-    match content:
-        case {"id": int(job_id), "event": str(event)} if event in _EVENTS or event in ENDINGS:
-            fields = {key: content[key] for key in content if key not in ("id", "event")}
-            return Reply(job_id, event, fields)
-    return None
+    if not _has(content, id=int, event=str):
+        return None
+    if content["event"] not in _EVENTS and content["event"] not in ENDINGS:
+        return None
+    fields = {key: content[key] for key in content if key not in ("id", "event")}
+    return Reply(content["id"], content["event"], fields)
 
 
 def reply_for_event(job_id: int, event: Event, put: PutArray) -> Reply:
@@ -159,6 +162,13 @@ def event_of_reply(reply: Reply, take: TakeArray) -> Event:
 
 def _line(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content).encode("ascii") + b"\n"
+
+
+def _has(content: Any, **kinds: type) -> bool:
+    """Whether it is an object with these fields of these types."""
+    return isinstance(content, dict) and all(
+        isinstance(content.get(name), kind) for name, kind in kinds.items()
+    )
 
 
 def _content(line: bytes) -> Any:

@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.checkpoint import Checkpoint, load_checkpoint
 from napari_hybridseg.engine.bits import same_bits

@@ -101,18 +101,18 @@ class Worker:
 
     def _listen(self) -> None:
         for line in iter(partial(self._inbox.readline, LONGEST_LINE), b""):
-            match parse_order(line):
-                case Request() as request:
-                    with self._lock:
-                        self._open.add(request.id)
-                    self._orders.put(request)
-                case Cancel(job_id):
-                    with self._lock:
-                        self._cancelled |= {job_id} & self._open
-                case Steer() as steer:
-                    self._steer(steer)
-                case None:
-                    logger.warning("not understood: %r", line[:200])
+            order = parse_order(line)
+            if isinstance(order, Request):
+                with self._lock:
+                    self._open.add(order.id)
+                self._orders.put(order)
+            elif isinstance(order, Cancel):
+                with self._lock:
+                    self._cancelled |= {order.id} & self._open
+            elif isinstance(order, Steer):
+                self._steer(order)
+            else:
+                logger.warning("not understood: %r", line[:200])
         self.abandon()
 
     def _steer(self, steer: Steer) -> None:

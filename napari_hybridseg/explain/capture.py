@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.explain.views import ExplainError
+from napari_hybridseg.older_python import zip
 
 Keep: TypeAlias = Callable[[Any], Any]
 Seen: TypeAlias = dict[str, Any]

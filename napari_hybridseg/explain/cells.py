@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from napari_hybridseg.explain.views import ExplainError
 from napari_hybridseg.inference.windows import Shape, importance_map, plan_windows
+from napari_hybridseg.older_python import zip
 
 ONE: Shape = (1, 1, 1)
 

@@ -26,6 +26,7 @@ from napari_hybridseg.explain.session import Session
 from napari_hybridseg.explain.streaming import Layer, look, stream
 from napari_hybridseg.explain.views import ExplainError
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import zip
 
 
 def sampling_points(session: Session) -> Run:

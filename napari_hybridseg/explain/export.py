@@ -23,6 +23,7 @@ from napari_hybridseg.explain.products import (
     SamplingPoints,
 )
 from napari_hybridseg.formats import write_image
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, save_label_map
 
 INDEX = "index.json"
@@ -239,7 +240,7 @@ def _described(explanation: Explanation) -> dict[str, Any]:
 
 
 def _arrays(product: Product) -> dict[str, np.ndarray]:
-    if isinstance(product, HeatMap | LabelMap):
+    if isinstance(product, (HeatMap, LabelMap)):
         return {"array": product.array, "affine": product.geometry.affine}
     if isinstance(product, Matrix):
         names = {"rows": np.array(product.rows), "columns": np.array(product.columns)}

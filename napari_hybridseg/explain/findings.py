@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Union
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.events import Note, Progress
 from napari_hybridseg.explain.cells import ONE, Cells
@@ -18,6 +19,7 @@ from napari_hybridseg.explain.rows import CanonicalRows
 from napari_hybridseg.explain.session import Session
 from napari_hybridseg.explain.slabs import Reduce, Slab
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import zip
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Findings:
     notes: tuple[str, ...] = ()
 
 
-Run: TypeAlias = Generator[Progress | Note, None, Findings]
-Blended: TypeAlias = Iterator[Progress | tuple[Slab, ...]]
+Run: TypeAlias = Generator[Union[Progress, Note], None, Findings]
+Blended: TypeAlias = Iterator[Union[Progress, tuple[Slab, ...]]]
 
 _ROWS_AT_ONCE = 16
 

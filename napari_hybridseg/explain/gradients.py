@@ -30,6 +30,7 @@ from napari_hybridseg.explain.streaming import Layer, stream
 from napari_hybridseg.explain.views import ExplainError
 from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.labels import Organ
+from napari_hybridseg.older_python import zip
 
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _TINY = 1e-12

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.explain.planes import PLANES, Planes
 from napari_hybridseg.explain.products import HeatMap, RegionTable, SamplingPoints, WindowBox
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap
 
 _MOST_NAMES, _MOST_ROWS = 14, 6

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from napari_hybridseg.older_python import zip
+
 _LEVEL_STRIDES = ((4, 8, 8), (8, 16, 16))
 _PATCH = 16
 _DOWN, _STAGES = 4, ("down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ Everything with a place lies on the volume's canonical grid and knows the file's
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypeVar
+from typing import Literal, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.explain.options import ExplainOptions
 from napari_hybridseg.explain.views import View
@@ -183,7 +184,7 @@ class RegionTable:
     title: str = "Uncertain regions"
 
 
-Product: TypeAlias = HeatMap | LabelMap | Matrix | Bars | SamplingPoints | RegionTable
+Product: TypeAlias = Union[HeatMap, LabelMap, Matrix, Bars, SamplingPoints, RegionTable]
 ProductType = TypeVar("ProductType", HeatMap, LabelMap, Matrix, Bars, SamplingPoints, RegionTable)
 
 

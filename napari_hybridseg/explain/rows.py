@@ -13,6 +13,7 @@ from napari_hybridseg.explain.cells import ONE, Windows
 from napari_hybridseg.explain.slabs import Reduce, Slab
 from napari_hybridseg.inference.preprocess import Prepared
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import zip
 
 
 class CanonicalRows:

@@ -19,6 +19,7 @@ from napari_hybridseg.inference.preprocess import Prepared
 from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.labels import Organ
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_hybridseg.explain.cells import Windows
 from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import zip
 
 # turns the C values of each cell into one: (C, Y, X) to (Y, X)
 Reduce = Callable[[Tensor], Tensor]

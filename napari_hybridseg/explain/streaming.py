@@ -16,6 +16,7 @@ from napari_hybridseg.explain.cells import ONE, Cells
 from napari_hybridseg.explain.session import Session
 from napari_hybridseg.explain.slabs import Reduce, Slab, SlabMeans
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import zip
 
 # what a window gives: for each layer (C, *cells of the window)
 Extract = Callable[[Tensor, Seen], Sequence[Tensor]]

@@ -9,6 +9,7 @@ from napari_hybridseg.finetune.options import FineTuneOptions
 from napari_hybridseg.finetune.sampler import Shape
 from napari_hybridseg.finetune.strategy import Trained
 from napari_hybridseg.networks.registry import Constraints
+from napari_hybridseg.older_python import zip
 
 
 @dataclass(frozen=True)

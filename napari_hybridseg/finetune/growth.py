@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from napari_hybridseg.finetune.errors import FineTuneError
 from napari_hybridseg.model_card import ModelCard
 from napari_hybridseg.networks import get_architecture
+from napari_hybridseg.older_python import zip
 
 # a new organ begins at a fiftieth of the background's probability
 _BEHIND_BACKGROUND = 4.0

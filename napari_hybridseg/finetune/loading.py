@@ -16,6 +16,7 @@ from napari_hybridseg.finetune.errors import FineTuneError
 from napari_hybridseg.finetune.sources import TrainingCase
 from napari_hybridseg.inference.preprocess import Prepared, prepare, resample_nearest
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.training.dataset import LoadedCase
 from napari_hybridseg.volume import (
     LabelMap,

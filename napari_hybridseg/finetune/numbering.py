@@ -9,6 +9,7 @@ from napari_hybridseg.corrections import MergedScheme, merge_schemes
 from napari_hybridseg.finetune.scoring import ToScore
 from napari_hybridseg.finetune.sources import TrainingCase, named_like
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.training.options import Augmentation
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_hybridseg.finetune.loading import LearnCase
 from napari_hybridseg.finetune.options import FineTuneOptions, ScannerAugmentation
 from napari_hybridseg.finetune.scanner import LookTransfer, OtherScanner, quantiles
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.training.augment import augmentation_transform, cut_window
 from napari_hybridseg.training.options import Augmentation
 

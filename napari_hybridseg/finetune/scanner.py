@@ -19,6 +19,7 @@ from torch import Tensor
 from napari_hybridseg.finetune.options import FineTuneOptions, ScannerAugmentation
 from napari_hybridseg.finetune.sharpness import Softening, measure_sharpness, softening
 from napari_hybridseg.model_card import Intensity
+from napari_hybridseg.older_python import zip
 
 _OFF = ScannerAugmentation(transfer=0, negative=0, histogram=0, bias=0, low_resolution=0)
 _QUANTILES = np.linspace(0, 1, 65)

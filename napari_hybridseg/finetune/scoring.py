@@ -6,10 +6,10 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from torch import nn
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.checkpoint import Checkpoint
 from napari_hybridseg.corrections import MergedScheme
@@ -28,6 +28,7 @@ from napari_hybridseg.inference import segment
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.metrics import ScoreReport, score
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 
 Scores: TypeAlias = dict[str, ScoreReport]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from napari_hybridseg.finetune.options import FineTuneOptions
 from napari_hybridseg.networks.ensemble import Ensemble
+from napari_hybridseg.older_python import zip
 
 Trained = Literal["full", "decoder", "norms"]
 

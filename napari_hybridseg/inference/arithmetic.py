@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from math import prod
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from napari_hybridseg.inference import _kernels
 from napari_hybridseg.inference.axis_tables import AxisTable
 from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.windows import Shape
+from napari_hybridseg.older_python import pairwise, zip
 
 Channels = NDArray[np.integer[Any]]
 # the channel of the largest mean, and whether all means are numbers

@@ -16,14 +16,15 @@ from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypeAlias
+from typing import Union
 
 from torch import nn
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.atomic import WriteError, atomic_path
 from napari_hybridseg.resources import cache_folder
 
-Key: TypeAlias = Mapping[str, str | int | list[int]]
+Key: TypeAlias = Mapping[str, Union[str, int, list[int]]]
 
 _FORMAT = 1
 _LARGEST_TOTAL = 2 << 30

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, Union
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ PLAIN = "plain"
 _BEAT_S = 0.2
 
 T = TypeVar("T")
-Steps = Generator[Progress | Note, None, T]
+Steps = Generator[Union[Progress, Note], None, T]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.inference.grids import Box
+from napari_hybridseg.older_python import zip
 
 AIR_HU = -500.0
 

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeAlias
 
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.backend_store import BackendStore, Key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from napari_hybridseg.inference.arithmetic import Arithmetic
 from napari_hybridseg.inference.axis_tables import AxisTable
 from napari_hybridseg.inference.brick_sums import Brick
 from napari_hybridseg.inference.windows import Index, Shape
+from napari_hybridseg.older_python import zip
 
-Labels = NDArray[np.uint8 | np.uint16]
+Labels = NDArray[Union[np.uint8, np.uint16]]
 Tables = tuple[AxisTable, AxisTable, AxisTable]
 
 # interpolated at once: more take memory, fewer take time, as one plane is interpolated twice

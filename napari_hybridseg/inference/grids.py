@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_hybridseg.geometry import Geometry, Reorientation, Triple
 from napari_hybridseg.model_card import Preprocessing, Spacing
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import CANONICAL, OnGrid
 
 Box = tuple[slice, slice, slice]

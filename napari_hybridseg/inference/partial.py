@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.events import RegionDone
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, smallest_label_type
 
 Labels = NDArray[np.unsignedinteger]

@@ -24,6 +24,7 @@ from napari_hybridseg.model_card import (
     PerChannel,
     Preprocessing,
 )
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume, VolumeError
 
 _SMALLEST_SPREAD = 1e-8

@@ -15,6 +15,7 @@ from napari_hybridseg.inference.grids import Box
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.windows import Shape, window_grid
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 
 _BYTES_PER_SUM = 4
 

@@ -24,6 +24,7 @@ from napari_hybridseg.inference.passes import Passes
 from napari_hybridseg.inference.run_plan import RunPlan
 from napari_hybridseg.inference.windows import Index, importance_map
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 
 # shares of a GPU's free memory that the sums and the image may take
 _SUMS_SHARE = 0.4

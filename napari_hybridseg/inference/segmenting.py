@@ -31,6 +31,7 @@ from napari_hybridseg.inference.run_plan import (
 from napari_hybridseg.inference.running import RowsDone, WindowRun, middle_window
 from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError, smallest_label_type
 
 

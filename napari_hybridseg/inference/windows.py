@@ -15,6 +15,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hybridseg.older_python import zip
+
 Shape = tuple[int, int, int]
 Index = tuple[int, int, int]
 

@@ -201,7 +201,7 @@ def _plain(value: Any) -> Any:
     """Write lists as tuples, names in lower case, and ``["INSTANCE", {...}]`` as its name."""
     if isinstance(value, str):
         return value.lower()
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         if len(value) == 2 and isinstance(value[0], str):
             return value[0].lower()
         return tuple(_plain(item) for item in value)

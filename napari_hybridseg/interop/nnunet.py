@@ -194,7 +194,7 @@ def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _labels(dataset: Mapping[str, Any]) -> LabelScheme:
     labels = dict(dataset["labels"])
     labels.pop("ignore", None)
-    regions = [name for name, number in labels.items() if isinstance(number, list | tuple)]
+    regions = [name for name, number in labels.items() if isinstance(number, (list, tuple))]
     if dataset.get("regions_class_order") or regions:
         raise ForeignFileError(
             "This nnU-Net model was trained on regions, which overlap "

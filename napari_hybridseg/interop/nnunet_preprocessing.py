@@ -18,6 +18,7 @@ from napari_hybridseg.model_card import (
     WindowDefaults,
     ZScore,
 )
+from napari_hybridseg.older_python import zip
 
 _ORIENTATIONS: Mapping[str, Literal["as-stored", "RAS"]] = {
     "SimpleITKIO": "as-stored",

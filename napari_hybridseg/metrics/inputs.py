@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.older_python import zip
 
 LARGEST_LABEL = 65535
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from napari_hybridseg.metrics.distances import Convention
+from napari_hybridseg.older_python import zip
 
 Status = Literal["scored", "absent in both", "missed", "not in reference"]
 

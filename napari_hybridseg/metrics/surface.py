@@ -13,16 +13,16 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.metrics import _kernels as kernels
 from napari_hybridseg.metrics import _search as search
+from napari_hybridseg.older_python import pairwise, zip
 
-LabelArray = NDArray[np.uint8] | NDArray[np.uint16]
+LabelArray = Union[NDArray[np.uint8], NDArray[np.uint16]]
 
 _MOST_THREADS = 16
 _SLABS_PER_THREAD = 4

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Union
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 from typing_extensions import Self
 
 from napari_hybridseg.networks.registry import NetworkConfig
+from napari_hybridseg.older_python import zip
 
-Step = PositiveInt | tuple[PositiveInt, ...]
+Step = Union[PositiveInt, tuple[PositiveInt, ...]]
 Chance = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -21,7 +22,7 @@ def _odd(kernel: int) -> int:
 
 
 OddInt = Annotated[PositiveInt, AfterValidator(_odd)]
-Kernel = OddInt | tuple[OddInt, ...]
+Kernel = Union[OddInt, tuple[OddInt, ...]]
 
 
 def per_axis(step: int | Sequence[int], dims: int) -> tuple[int, ...]:

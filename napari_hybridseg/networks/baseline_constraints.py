@@ -8,6 +8,7 @@ from math import prod
 
 from napari_hybridseg.networks.baseline_configs import per_axis
 from napari_hybridseg.networks.registry import Constraints
+from napari_hybridseg.older_python import zip
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ answer like every other network here. Nothing of them needs torchvision.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import redirect_stdout
 from typing import Any, Generic, TypeVar
 
 from monai.networks.nets import (
@@ -29,6 +31,7 @@ from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.baseline_constraints import FixedSize, halved, strided
 from napari_hybridseg.networks.one_graph import OneGraphSwinUnetr, follow_up_cats
 from napari_hybridseg.networks.registry import Architecture, ArchitectureError, NetworkConfig
+from napari_hybridseg.older_python import zip
 
 Config = TypeVar("Config", bound=configs.BaselineConfig)
 
@@ -43,13 +46,14 @@ class UnetPlusPlus(SegmentationNetwork, BasicUNetPlusPlus):
     """
 
     def __init__(self, in_channels: int, num_classes: int, config: configs.UnetPlusPlusConfig):
-        super().__init__(
-            spatial_dims=config.spatial_dims,
-            in_channels=in_channels,
-            out_channels=num_classes,
-            deep_supervision=config.deep_supervision,
-            **_basic_unet(config),
-        )
+        with redirect_stdout(sys.stderr):  # see _MonaiBuilder
+            super().__init__(
+                spatial_dims=config.spatial_dims,
+                in_channels=in_channels,
+                out_channels=num_classes,
+                deep_supervision=config.deep_supervision,
+                **_basic_unet(config),
+            )
         follow_up_cats(self)
         heads = 4 if config.deep_supervision else 1
         self.head_weights = (1.0 / heads,) * heads
@@ -135,12 +139,13 @@ class _MonaiBuilder(Generic[Config]):
         self._settings = settings
 
     def __call__(self, in_channels: int, num_classes: int, config: Config) -> nn.Module:
-        network: nn.Module = self._network_class(
-            spatial_dims=config.spatial_dims,
-            in_channels=in_channels,
-            out_channels=num_classes,
-            **self._settings(config),
-        )
+        with redirect_stdout(sys.stderr):  # MONAI before 1.6 prints what a BasicUNet is made of
+            network: nn.Module = self._network_class(
+                spatial_dims=config.spatial_dims,
+                in_channels=in_channels,
+                out_channels=num_classes,
+                **self._settings(config),
+            )
         follow_up_cats(network)
         return network
 
@@ -197,6 +202,15 @@ def _unetr(config: configs.UnetrConfig) -> dict[str, Any]:
         "num_heads": config.num_heads,
         "dropout_rate": config.dropout,
     }
+
+
+def _lean_unetr(**settings: Any) -> nn.Module:
+    """Build MONAI's UNETR as MONAI 1.6 does: before, it had cross attention that it never used."""
+    network = UNETR(**settings)
+    for block in network.vit.blocks:
+        if not getattr(block, "with_cross_attention", True):
+            block.cross_attn = nn.Identity()
+    return network
 
 
 def _swin_unetr(config: configs.SwinUnetrConfig) -> dict[str, Any]:
@@ -308,7 +322,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
         paper="Hatamizadeh et al. 2022, arXiv 2103.10504",
         spatial_dims=3,
         config_class=configs.UnetrConfig,
-        build=_MonaiBuilder(UNETR, _unetr),
+        build=_MonaiBuilder(_lean_unetr, _unetr),
         constraints=lambda config: FixedSize(config.img_size, config.img_size),
         paper_parameters=92.8,
     ),

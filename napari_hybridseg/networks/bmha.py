@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_hybridseg.networks.utnetv2_layers import LayerChoice, MBConv, PreActConv
+from napari_hybridseg.older_python import zip
 
 _MAP_KERNEL = 3
 

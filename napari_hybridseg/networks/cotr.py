@@ -11,7 +11,6 @@ of the axes in the deformable attention, which a setting decides (see ``deformab
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -25,6 +24,7 @@ from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.deformable import AxisOrder, Sampler
 from napari_hybridseg.networks.deformable_transformer import DeformableTransformer
 from napari_hybridseg.networks.registry import Architecture, Constraints, NetworkConfig
+from napari_hybridseg.older_python import pairwise, zip
 
 Norm = Literal["instance", "batch", "group"]
 Activation = Literal["leaky_relu", "relu"]
@@ -219,7 +219,7 @@ class Cotr(SegmentationNetwork):
         widths = (token, token, first, stem)
         self.upsamplings = nn.ModuleList(
             nn.ConvTranspose3d(coarse, fine, kernel_size=2, stride=2, bias=False)
-            for coarse, fine in itertools.pairwise(widths)
+            for coarse, fine in pairwise(widths)
         )
         self.decoder_blocks = nn.ModuleList(DecoderBlock(width, config) for width in widths[1:])
         self.head = nn.Conv3d(stem, num_classes, kernel_size=1)
@@ -227,7 +227,7 @@ class Cotr(SegmentationNetwork):
             nn.Conv3d(width, num_classes, kernel_size=1) for width in (stem, first, token)
         )
         for module in self.modules():
-            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            if isinstance(module, (nn.Conv3d, nn.ConvTranspose3d)):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         self.transformer = DeformableTransformer(
             width=token,

@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_hybridseg.older_python import zip
+
 AxisOrder = Literal["corrected", "legacy"]
 Sampler = Literal["gather", "grid_sample"]
 MapShapes = Sequence[tuple[int, int, int]]

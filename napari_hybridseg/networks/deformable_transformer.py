@@ -18,6 +18,7 @@ from napari_hybridseg.networks.deformable import (
     SamplingGrid,
     sampling_grid,
 )
+from napari_hybridseg.older_python import zip
 
 LEVELS = 2
 

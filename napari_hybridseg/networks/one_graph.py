@@ -13,6 +13,8 @@ from monai.networks.nets.basic_unet import UpCat
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_hybridseg.older_python import zip
+
 
 class OneGraphUpCat(UpCat):
     """MONAI's ``UpCat`` without its check of a type at run time, at which tracing stops."""

@@ -10,13 +10,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_hybridseg.errors import HybridSegError
+from napari_hybridseg.older_python import entry_points, zip
 
 if TYPE_CHECKING:
     from torch import nn

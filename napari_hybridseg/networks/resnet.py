@@ -13,6 +13,8 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_hybridseg.older_python import zip
+
 PerStage = tuple[int, int, int]
 Pyramid = tuple[Tensor, Tensor, Tensor]
 

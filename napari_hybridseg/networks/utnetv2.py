@@ -30,6 +30,7 @@ from napari_hybridseg.networks.utnetv2_config import (
 from napari_hybridseg.networks.utnetv2_keys import authors_name, is_dead
 from napari_hybridseg.networks.utnetv2_layers import LINEAR_MODE, LayerChoice
 from napari_hybridseg.networks.utnetv2_stages import DecoderStage, EncoderStage, MapSource, Stem
+from napari_hybridseg.older_python import zip
 
 
 class UTNetV2(SegmentationNetwork):

@@ -11,7 +11,6 @@ the norm before), and a learned scale of the residual that the text does not men
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -25,6 +24,7 @@ from torch.nn import functional
 from napari_hybridseg.networks.authors_keys import names_by_authors, rename_to_ours
 from napari_hybridseg.networks.base import SegmentationNetwork
 from napari_hybridseg.networks.registry import Architecture, Constraints, NetworkConfig
+from napari_hybridseg.older_python import pairwise, zip
 
 BlockKind = Literal["dcs", "mlp", "legacy"]
 PerStage = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
@@ -159,7 +159,7 @@ class UxBackbone(nn.Module):
         )
         halvings = (
             nn.Sequential(ChannelNorm(fine), nn.Conv3d(fine, coarse, kernel_size=2, stride=2))
-            for fine, coarse in itertools.pairwise(sizes)
+            for fine, coarse in pairwise(sizes)
         )
         self.downsamplings = nn.ModuleList([stem, *halvings])
         rates = iter(torch.linspace(0, config.drop_path, sum(config.depths), device="cpu").tolist())
@@ -220,13 +220,11 @@ class Uxnet(SegmentationNetwork):
         sizes = config.feature_sizes
         self.backbone = UxBackbone(in_channels, config)
         self.skip_blocks = nn.ModuleList(
-            _basic_block(inputs, outputs)
-            for inputs, outputs in itertools.pairwise((in_channels, *sizes))
+            _basic_block(inputs, outputs) for inputs, outputs in pairwise((in_channels, *sizes))
         )
         self.bottom_block = _basic_block(sizes[-1], config.hidden_size)
         self.up_blocks = nn.ModuleList(
-            _up_block(coarse, fine)
-            for coarse, fine in itertools.pairwise((config.hidden_size, *sizes[::-1]))
+            _up_block(coarse, fine) for coarse, fine in pairwise((config.hidden_size, *sizes[::-1]))
         )
         self.last_block = _basic_block(sizes[0], sizes[0])
         self.head = nn.Conv3d(sizes[0], num_classes, kernel_size=1)

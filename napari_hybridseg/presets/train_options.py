@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.presets.find import find_preset
 from napari_hybridseg.presets.preset import Preset, Protocol
 

@@ -19,6 +19,7 @@ from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.training.dataset import LoadedCase
 from napari_hybridseg.training.options import Augmentation
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_hybridseg.networks.base import network_heads
+from napari_hybridseg.older_python import zip
 
 
 class AllHeads(nn.Module):

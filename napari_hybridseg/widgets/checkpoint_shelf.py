@@ -9,6 +9,7 @@ from napari_hybridseg.checkpoint import load_checkpoint
 from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.model_card import DataSource, Evaluation, ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.widgets.facts import CheckpointFacts, Choice
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hybridseg.corrections.boxes import Box, Change
 from napari_hybridseg.corrections.tools import limit_to_range
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.widgets.correct_background import Background
 from napari_hybridseg.widgets.correct_desk import OpenCorrection
 from napari_hybridseg.widgets.correct_state import CorrectState, RangeBrush, why_not_edit

@@ -20,6 +20,7 @@ from napari_hybridseg.corrections.manifest import OrganEdits
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.model_card import ModelCard
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume
 from napari_hybridseg.widgets.layer_geometry import LayerGrid
 

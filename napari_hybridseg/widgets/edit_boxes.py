@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_hybridseg.corrections.boxes import Box, Change
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.widgets.layer_geometry import LayerGrid
 
 

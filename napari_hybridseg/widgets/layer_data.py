@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, smallest_label_type
 from napari_hybridseg.widgets.label_appearance import label_look
 from napari_hybridseg.widgets.layer_geometry import (

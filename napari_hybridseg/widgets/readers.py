@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Union, cast
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from napari_hybridseg.widgets.questions import ask_what_volumes_are, can_ask, re
 _MOST_LABELS = 256
 _NOTHING = cast(list[LayerData], [(None,)])  # napari's word for 'read, and there is no layer'
 
-PathOrPaths = str | Sequence[str]
+PathOrPaths = Union[str, Sequence[str]]
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:

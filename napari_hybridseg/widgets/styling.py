@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from napari.utils.theme import get_theme
 
+from napari_hybridseg.older_python import zip
+
 _SHEET = """
 QLabel[hybridseg="title"] {{ font-weight: bold; }}
 QLabel[hybridseg="quiet"] {{ color: {quiet}; }}

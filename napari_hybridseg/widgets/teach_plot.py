@@ -9,6 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt, QTimer
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.widgets.inputs import Line
 from napari_hybridseg.widgets.teach_state import CurvePoint
 

@@ -71,10 +71,8 @@ def test_a_slicer_with_an_old_python_is_told_before_anything_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     machine = Machine(monkeypatch)
-    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
-    with pytest.raises(
-        InstallError, match=r"Python 3\.9, and 3\.10 is needed; install Slicer 5\.10"
-    ):
+    monkeypatch.setattr(sys, "version_info", (3, 8, 10, "final", 0))
+    with pytest.raises(InstallError, match=r"Python 3\.8, and 3\.9 is needed; install Slicer 5\.8"):
         SlicerInstallation(REQUIREMENTS, machine.ask).install()
     assert not machine.questions
     assert not machine.calls
@@ -165,6 +163,12 @@ def test_what_slicer_brings_itself_is_not_asked_of_pip() -> None:
     assert missing == []
     names = [line.lower() for line in missing_requirements("matplotlib")]
     assert not any(name.startswith(("torch", "simpleitk")) for name in names)
+
+
+def test_pip_gets_to_know_when_something_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = ["no-such-package>=1; python_version < '3.10'", "other; extra == 'all'", "torch>=2"]
+    monkeypatch.setattr(install, "requires", lambda package: needed)
+    assert missing_requirements("napari-hybridseg") == needed[:1]
 
 
 def test_nothing_is_installed_or_imported_at_start_up() -> None:

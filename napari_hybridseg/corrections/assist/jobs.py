@@ -21,6 +21,7 @@ from napari_hybridseg.corrections.boxes import Box, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.events import Event, Progress, Result
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume
 
 

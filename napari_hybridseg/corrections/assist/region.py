@@ -26,6 +26,7 @@ from napari_hybridseg.inference.devices import pick_device
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.preprocess import Prepared, prepare
 from napari_hybridseg.inference.windows import WindowPlan, importance_map, plan_windows
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import Volume
 
 _KEPT_BYTES = 512 * 2**20

@@ -22,6 +22,7 @@ from napari_hybridseg.corrections.assist.strokes import Strokes
 from napari_hybridseg.corrections.boxes import Box, Change, Labels, change_between
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 
 Spacing = tuple[float, float, float]
 Probabilities = NDArray[np.float32]

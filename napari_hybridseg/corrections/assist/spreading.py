@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from napari_hybridseg.corrections.assist.options import RepairOptions, Spacing
 from napari_hybridseg.corrections.boxes import Box, grown, start_of
+from napari_hybridseg.older_python import zip
 
 # The part of a stroke that lies on the border where somebody painted a thin error. A wide stroke in
 # a large error has less of it there and spreads as a scribble does: that took fewer strokes.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.corrections.boxes import Box, Labels, grown
 from napari_hybridseg.corrections.errors import CorrectionError
+from napari_hybridseg.older_python import zip
 
 
 @dataclass(frozen=True, eq=False)

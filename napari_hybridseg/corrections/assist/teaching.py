@@ -24,6 +24,7 @@ from napari_hybridseg.corrections.boxes import Box, Change, Labels, change_betwe
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.events import Progress
 from napari_hybridseg.inference.devices import cpu_threads
+from napari_hybridseg.older_python import zip
 
 _MOST_WINDOWS = 8
 _SMALLEST = 1e-4

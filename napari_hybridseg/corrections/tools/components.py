@@ -18,6 +18,7 @@ from napari_hybridseg.corrections.tools.scope import (
     neighbours,
     nothing,
 )
+from napari_hybridseg.older_python import zip
 
 
 def keep_largest(labels: Labels, label: int, scope: Scope = VOLUME) -> Change:

@@ -9,7 +9,6 @@ through the slices is not lost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from napari_hybridseg.corrections.boxes import Change, Labels
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.corrections.tools.scope import VOLUME, Spacing, changed
+from napari_hybridseg.older_python import pairwise, zip
 
 
 def interpolate_slices(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.corrections.boxes import Change, Labels
 from napari_hybridseg.corrections.tools.scope import VOLUME, Scope, Spacing, changed, nothing
+from napari_hybridseg.older_python import zip
 
 
 def brush(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.corrections.boxes import Box, Change, Labels, bounding_box, change_between
 from napari_hybridseg.corrections.errors import CorrectionError
+from napari_hybridseg.older_python import zip
 
 Spacing = tuple[float, float, float]
 

@@ -24,6 +24,7 @@ from napari_hybridseg.formats.dicom.headers import (
 from napari_hybridseg.formats.dicom.libraries import check_installed, parsing
 from napari_hybridseg.formats.header_text import damaged as damage_of
 from napari_hybridseg.formats.stored import FormatError
+from napari_hybridseg.older_python import zip
 
 _SAME_DIRECTION = 1e-3
 _SAME_MILLIMETRES = 1e-4

@@ -23,6 +23,7 @@ from napari_hybridseg.formats.dicom.segmentations import LabelGrid
 from napari_hybridseg.formats.stored import FormatError
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme, Organ, distinct_colour
+from napari_hybridseg.older_python import zip
 
 if TYPE_CHECKING:
     from pydicom import Dataset

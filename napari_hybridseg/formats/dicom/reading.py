@@ -21,6 +21,7 @@ from napari_hybridseg.formats.stored import (
     volumes_note,
 )
 from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.older_python import zip
 
 _MOST_LISTED = 8
 _MOST_GROWTH = 4

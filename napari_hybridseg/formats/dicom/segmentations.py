@@ -19,6 +19,7 @@ from napari_hybridseg.formats.grids import Matrix
 from napari_hybridseg.formats.header_text import damaged
 from napari_hybridseg.formats.stored import FormatError
 from napari_hybridseg.labels import LabelScheme, Organ, distinct_colour
+from napari_hybridseg.older_python import zip
 
 if TYPE_CHECKING:
     from highdicom.seg import Segmentation

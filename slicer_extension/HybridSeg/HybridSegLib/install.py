@@ -24,7 +24,7 @@ NOT_BY_PIP = ("SimpleITK", "torch")
 # other modules of this session have these loaded
 KEPT = ("numpy", "scipy")
 
-OLDEST_PYTHON = (3, 10)
+OLDEST_PYTHON = (3, 9)
 
 QUESTION = (
     "HybridSeg needs its engine, a Python package with PyTorch. Up to 3 GB are downloaded from "
@@ -49,8 +49,8 @@ FAILED = (
     "pip said; free disk space or write access to Slicer's folder may be missing."
 )
 OLD_PYTHON = (
-    "This Slicer is too old for the engine: it has Python {found}, and 3.10 is needed; install "
-    "Slicer 5.10 or newer."
+    "This Slicer is too old for the engine: it has Python {found}, and 3.9 is needed; install "
+    "Slicer 5.8 or newer."
 )
 _ASKED = ("pypi.org", 443)
 _SECONDS = 5.0
@@ -156,7 +156,7 @@ class SlicerInstallation:
                 self._install_in_two_steps(constraints)
 
     def _install_in_two_steps(self, constraints: Path) -> None:
-        """Install as Slicer 5.10 can: the package alone, then what it needs and lacks."""
+        """Install as Slicer 5.8 and 5.10 can: the package alone, then what it needs and lacks."""
         wanted = [line.strip() for line in self._requirements.read_text().splitlines()]
         wanted = [line for line in wanted if line and not line.startswith("#")]
         slicer.util.pip_install(["--no-deps", *wanted])
@@ -196,7 +196,7 @@ def missing_requirements(package: str) -> list[str]:
         try:
             distribution(name)
         except PackageNotFoundError:
-            missing.append(requirement.strip())
+            missing.append(line)  # whole: pip knows whether its marker holds
     return missing
 
 

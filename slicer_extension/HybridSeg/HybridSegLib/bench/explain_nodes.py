@@ -27,6 +27,7 @@ from napari_hybridseg.explain import (
     WindowBox,
 )
 from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap
 
 AID = "HybridSeg.Explanation"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from HybridSegLib.bench.layers import are_in_layers, read_layers
 from HybridSegLib.bench.node_geometry import ijk_to_ras
 from HybridSegLib.bench.temporary import temporary_label_map
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import VolumeError
 
 

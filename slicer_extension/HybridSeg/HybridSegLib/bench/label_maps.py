@@ -21,6 +21,7 @@ from HybridSegLib.bench.segmentations import LABEL_TAG
 from HybridSegLib.bench.terminology import code_of, tag_of
 from napari_hybridseg.formats import StoredImage
 from napari_hybridseg.labels import LabelScheme, Organ, distinct_colour
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap
 
 SEGMENTATION = "vtkMRMLSegmentationNode"

@@ -15,6 +15,8 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import get_vtk_array_type, vtk_to_numpy
 
+from napari_hybridseg.older_python import zip
+
 Box = tuple[slice, slice, slice]
 # of a voxel: nearest voxels of grids that are closer than this are the same
 _CLOSE = 0.01

@@ -8,6 +8,8 @@ import numpy as np
 import vtk
 from numpy.typing import NDArray
 
+from napari_hybridseg.older_python import zip
+
 # pairs of corners that differ along one axis of the network: corner 4 * k + 2 * j + i
 _EDGES = tuple((a, a | bit) for bit in (1, 2, 4) for a in range(8) if not a & bit)
 _SMALLEST = 0.3  # of the largest ball, so that what weighs little is still seen

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from HybridSegLib.bench.tables import add_series, fill_table, show_chart
+from napari_hybridseg.older_python import zip
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 

@@ -14,6 +14,7 @@ from HybridSegLib.bench.node_geometry import ijk_to_ras
 from HybridSegLib.bench.volumes import volume_of
 from HybridSegLib.slices import world_of_voxel
 from napari_hybridseg.geometry import Geometry
+from napari_hybridseg.older_python import zip
 
 Voxel = tuple[int, int, int]
 Millimetres = tuple[float, float, float]

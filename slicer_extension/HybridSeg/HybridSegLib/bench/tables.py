@@ -34,7 +34,7 @@ def fill_table(node: Any, columns: Mapping[str, Sequence[Any]], texts: Sequence[
     modifying = node.StartModify()
     node.RemoveAllColumns()
     node.SetLocked(True)
-    _use_names_as_headers(node)
+    node.SetUseColumnTitleAsColumnHeader(True)
     for name, values in columns.items():
         node.AddColumn(_column(name, values, is_text=name in texts))
     node.EndModify(modifying)
@@ -88,13 +88,6 @@ def _arrange(name: str) -> None:
     layout = slicer.util.getNodesByClass("vtkMRMLLayoutNode")
     if layout:
         layout[0].SetViewArrangement(getattr(slicer.vtkMRMLLayoutNode, name))
-
-
-def _use_names_as_headers(node: Any) -> None:
-    if hasattr(node, "SetUseColumnTitleAsColumnHeader"):
-        node.SetUseColumnTitleAsColumnHeader(True)
-    else:  # as it was called before Slicer 5.10
-        node.SetUseColumnNameAsColumnHeader(True)
 
 
 def _column(name: str, values: Sequence[Any], *, is_text: bool) -> Any:
