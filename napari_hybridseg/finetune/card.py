@@ -90,7 +90,7 @@ def finished_card(
     return card.model_copy(
         update={
             "provenance": Provenance(
-                created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+                created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
                 software=f"napari-hybridseg {__version__}, torch {torch.__version__}",
                 command=command,
                 seed=recipe.options.seed,
