@@ -7,6 +7,7 @@ import sys
 import typer
 
 from napari_hybridseg import __version__
+from napari_hybridseg.before_torch import ask_for_large_pages
 from napari_hybridseg.cli.architectures import architectures
 from napari_hybridseg.cli.bench import bench
 from napari_hybridseg.cli.checkpoints import checkpoints_app
@@ -64,6 +65,7 @@ def _top(
 
 def main() -> None:
     """Run the command line; a failure is one sentence on stderr and exit code 1."""
+    ask_for_large_pages()
     try:
         app()
     except (HybridSegError, MemoryError, RuntimeError) as error:
