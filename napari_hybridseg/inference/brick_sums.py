@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_hybridseg.inference.arithmetic import Arithmetic, Largest, Part
 from napari_hybridseg.inference.bricks import BrickWall
 from napari_hybridseg.inference.windows import Index, Shape
+from napari_hybridseg.older_python import zip
 
 _KEPT_WEIGHTS = 12
 _X = 2
@@ -122,7 +123,7 @@ class BrickAccumulator:
         self.arithmetic = arithmetic
 
     def _part(self, window: Index, brick: Index, weights: Any) -> Part:
-        here, there, size = self._common(window, brick)
+        here, there, size = self._wall.common(window, brick)
         shape = self._wall.box(brick)[1]
         total, written = self._totals.get(brick), size[_X]
         if total is None:
@@ -134,17 +135,6 @@ class BrickAccumulator:
         compared = weights if self._only_largest and size == shape else None
         return Part(total, here, there, size, written, compared)
 
-    def _common(self, window: Index, brick: Index) -> tuple[Shape, Shape, Shape]:
-        """Give where what they share begins in the brick and in the window, and its voxels."""
-        here, there, size = [], [], []
-        for axis, (begin, n) in enumerate(zip(*self._wall.box(brick), strict=True)):
-            start = self._wall.grid.along[axis][window[axis]]
-            low = max(begin, start)
-            here.append(low - begin)
-            there.append(low - start)
-            size.append(min(begin + n, start + self._wall.grid.window[axis]) - low)
-        return tuple(here), tuple(there), tuple(size)  # type: ignore[return-value]
-
     def _is_first_row(self, window: Index, brick: Index) -> bool:
         """Whether no window before touched the brick but those beside this one along X."""
         chunks = self._wall.chunks
@@ -155,7 +145,7 @@ class BrickAccumulator:
         if window[_X] == self._wall.chunks[_X].first[brick[_X]]:
             return 0
         starts, length = self._wall.grid.along[_X], self._wall.grid.window[_X]
-        (here, _, size), begin = self._common(window, brick), self._wall.box(brick)[0][_X]
+        (here, _, size), begin = self._wall.common(window, brick), self._wall.box(brick)[0][_X]
         before = starts[window[_X] - 1] + length - begin - here[_X]
         return min(max(before, 0), size[_X])
 

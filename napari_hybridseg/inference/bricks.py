@@ -8,7 +8,7 @@ two rows of windows, never the volume. This module is arithmetic on places alone
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations, product
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hybridseg.inference.windows import Index, Shape, WindowGrid
+from napari_hybridseg.older_python import zip
 
 # pieces thinner than this part of a window cost more in handling than they save in memory
 _THINNEST = 8
@@ -39,12 +40,16 @@ class Chunks:
         For every piece: the first and the last window along this axis that touches it.
     touched : tuple of range
         For every window: the pieces that it touches.
+    common : mapping
+        For every window and piece that it touches: where what they share begins in the piece and
+        in the window, and its length.
     """
 
     cuts: tuple[int, ...]
     first: tuple[int, ...]
     last: tuple[int, ...]
     touched: tuple[range, ...]
+    common: Mapping[tuple[int, int], tuple[int, int, int]]
 
 
 def cut_axis(starts: tuple[int, ...], window: int, length: int, thinnest: int) -> Chunks:
@@ -61,7 +66,12 @@ def cut_axis(starts: tuple[int, ...], window: int, length: int, thinnest: int) -
     touched = tuple(
         range(bisect_right(cuts, start) - 1, bisect_left(cuts, start + window)) for start in starts
     )
-    return Chunks(tuple(cuts), first, last, touched)
+    common = {}
+    for i, start in enumerate(starts):
+        for p in touched[i]:
+            low, high = max(cuts[p], start), min(cuts[p + 1], start + window)
+            common[i, p] = low - cuts[p], low - start, high - low
+    return Chunks(tuple(cuts), first, last, touched, common)
 
 
 @dataclass(frozen=True)
@@ -93,14 +103,13 @@ class BrickWall:
 
     def box(self, brick: Index) -> tuple[Shape, Shape]:
         """Give the first voxel of a brick and its shape."""
-        begin, shape = zip(
-            *(
-                (chunk.cuts[place], chunk.cuts[place + 1] - chunk.cuts[place])
-                for chunk, place in zip(self.chunks, brick, strict=True)
-            ),
-            strict=True,
-        )
-        return begin, shape
+        (z, y, x), (a, b, c) = brick, (chunk.cuts for chunk in self.chunks)
+        return (a[z], b[y], c[x]), (a[z + 1] - a[z], b[y + 1] - b[y], c[x + 1] - c[x])
+
+    def common(self, window: Index, brick: Index) -> tuple[Shape, Shape, Shape]:
+        """Give where what they share begins in the brick and in the window, and its voxels."""
+        z, y, x = (c.common[i, p] for c, i, p in zip(self.chunks, window, brick, strict=True))
+        return (z[0], y[0], x[0]), (z[1], y[1], x[1]), (z[2], y[2], x[2])
 
     def touched(self, window: Index) -> Iterator[Index]:
         """Give the bricks that a window touches."""

@@ -11,6 +11,10 @@ from numpy.typing import DTypeLike, NDArray
 
 # below this, a mapping of its own costs more than it saves
 _SMALL_BYTES = 2**16
+# as large as processors of today have them
+_HUGE_BYTES = 2**21
+# the last one may take this part of an array more than was asked for
+_MOST_BEYOND = 0.02
 
 
 def own_pages(shape: int | tuple[int, ...], kind: DTypeLike, *, huge: bool = False) -> NDArray[Any]:
@@ -22,12 +26,20 @@ def own_pages(shape: int | tuple[int, ...], kind: DTypeLike, *, huge: bool = Fal
     ``huge`` does, for what is written as a whole.
     """
     size = shape if isinstance(shape, int) else prod(shape)
-    if size * np.dtype(kind).itemsize < _SMALL_BYTES:
+    count = size * np.dtype(kind).itemsize
+    if count < _SMALL_BYTES:
         return np.zeros(shape, dtype=kind)
-    pages = _pages(size * np.dtype(kind).itemsize)
-    if huge and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(pages, dtype=kind).reshape(shape)
+    offset = 0
+    if huge and count >= _HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages = _pages(count + 2 * _HUGE_BYTES)
+        # a huge page begins at a multiple of its size
+        offset = -np.frombuffer(pages, dtype=np.uint8).ctypes.data % _HUGE_BYTES
+        beyond = -count % _HUGE_BYTES
+        end = count + beyond if beyond <= count * _MOST_BEYOND else count - count % _HUGE_BYTES
+        pages.madvise(mmap.MADV_HUGEPAGE, offset, end)
+    else:
+        pages = _pages(count)
+    return np.frombuffer(pages, dtype=kind, count=size, offset=offset).reshape(shape)
 
 
 def _pages(count: int) -> mmap.mmap:
