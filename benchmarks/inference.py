@@ -8,9 +8,10 @@ Windows of 96x96x96 overlap by half and are weighed by a Gaussian; the network i
 convolution to 14 classes, so that what is left of a run's time is the overhead. Overhead is what a
 run spent outside the network, less what bare forward passes spend there: the freeing of their
 answers. Ours and the peer run in turn in one process; seconds are CPU seconds of all threads,
-because another job on the machine changes those little (wall seconds follow). Memory is how far the
-peak of a process of its own grew above what it held before, input and network, in MiB; its result
-included.
+because another job on the machine changes those little (wall seconds follow). Threads of torch
+that wait for work sleep (OMP_WAIT_POLICY), or their waiting would be counted as work. Memory is how
+far the peak of a process of its own grew above what it held before, input and network, in MiB; its
+result included.
 """
 
 from __future__ import annotations
@@ -382,8 +383,16 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
         print(f"nnU-Net is not installed ({error}); its row is left out.", file=sys.stderr)
 
 
+def let_waiting_threads_sleep() -> None:
+    """Begin again with what OpenMP reads once, when torch is loaded."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def main() -> None:
     """Read the options and print the table."""
+    let_waiting_threads_sleep()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="also 512x512x300, once")
     parser.add_argument("--rounds", type=int, default=3)

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from claims import CLAIMS, Claim, Verdict, judge
+from claims import CLAIMS
+from judging import Claim, Verdict, judge
 
 
 @dataclass(frozen=True)

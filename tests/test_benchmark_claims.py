@@ -22,7 +22,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     import claims
     import depthwise
     import entries
+    import judging
     import machine
+    import readings
     import results
     import run_all
 
@@ -30,7 +32,9 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         claims=claims,
         depthwise=depthwise,
         entries=entries,
+        judging=judging,
         machine=machine,
+        readings=readings,
         results=results,
         run_all=run_all,
     )
@@ -49,7 +53,7 @@ def inference_rows(ours_mb: float = 450, labels: str = "identical", ours_s: floa
 
 def verdicts(bench: Any, rows: list, benchmark: str, **about: Any) -> dict[str, Any]:
     return {
-        claim.title: bench.claims.judge(claim, rows, **about)
+        claim.title: bench.judging.judge(claim, rows, **about)
         for claim in bench.claims.CLAIMS
         if claim.benchmark == benchmark
     }
@@ -90,7 +94,7 @@ def test_reasons_are_read_off_the_rows_and_a_met_claim_has_none(bench: Any) -> N
 
     assert "336 ms" in stalls(216.0)["Opening the panel"].told
     assert "216 ms" in stalls(216.0)["The viewer during a run: worst stall"].told
-    assert bench.claims.UNEXPLAINED in stalls(20.0)["The viewer during a run: worst stall"].told
+    assert bench.judging.UNEXPLAINED in stalls(20.0)["The viewer during a run: worst stall"].told
 
 
 def test_another_size_or_a_system_that_tells_no_memory_measures_nothing(bench: Any) -> None:
@@ -154,8 +158,8 @@ def test_gpu_claims_wait_for_a_gpu(bench: Any) -> None:
 
 
 def test_nan_meets_nothing(bench: Any) -> None:
-    assert not bench.claims.Target("<=", 1).is_met(float("nan"))
-    assert not bench.claims.Target(">=", 1).is_met(float("nan"))
+    assert not bench.judging.Target("<=", 1).is_met(float("nan"))
+    assert not bench.judging.Target(">=", 1).is_met(float("nan"))
 
 
 def test_every_claim_is_read_off_a_benchmark_that_exists(bench: Any) -> None:
@@ -263,4 +267,4 @@ def test_the_plain_network_is_no_engine_however_it_is_laid_out(bench: Any) -> No
         {"family": "a", "engine": name, "ratio": ratio}
         for name, ratio in (("plain", 1.0), ("plain, channels last", 9.0), ("torch", 2.0))
     ]
-    assert [row["engine"] for row in bench.claims.best_engines(rows)] == ["torch"]
+    assert [row["engine"] for row in bench.readings.best_engines(rows)] == ["torch"]
