@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from math import prod
 
 import numpy as np
@@ -25,14 +26,17 @@ def test_every_brick_is_completed_once_by_its_last_window(
     wall = BrickWall(grid)
     turn = {index: number for number, index in enumerate(grid.indices)}
     assert sorted(grid.starts) == list(plan_windows(shape, window, overlap).starts)
+    touching = defaultdict(list)
+    for index in grid.indices:
+        for brick in wall.touched(index):
+            touching[brick].append(index)
     held, most, completed = set(), 0, set()
     for index in grid.indices:
         held |= set(wall.touched(index))
         most = max(most, sum(prod(wall.box(brick)[1]) for brick in held))
         for brick in [b for b in wall.touched(index) if wall.is_completed(index, b)]:
-            touching = [i for i in grid.indices if brick in set(wall.touched(i))]
-            assert sorted(touching) == list(wall.windows_of(brick))
-            assert max(turn[i] for i in touching) == turn[index]
+            assert sorted(touching[brick]) == list(wall.windows_of(brick))
+            assert max(turn[i] for i in touching[brick]) == turn[index]
             held.remove(brick)
             completed.add(brick)
         if len(completed) > 40:
