@@ -35,6 +35,8 @@ from napari_hybridseg.older_python import zip
 _CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _TINY = 1e-12
 _BLUR_VOXELS = 4.0
+# the clicked voxel's own gradient is often a hundred times that of all around it
+_SHOWN_PERCENT = 99.5
 
 
 def receptive_field(session: Session) -> Run:
@@ -56,8 +58,11 @@ def receptive_field(session: Session) -> Run:
     array = paste(session, cells, start, size, stride=ONE, linear=True)
     yield Progress("Following the gradient", 1, 1)
     title = session.title("effective receptive field", organ_names(session)[channel])
+    unit = "share of the gradient, per voxel"
+    brightest = float(np.percentile(array, _SHOWN_PERCENT))
+    limits = (0.0, brightest) if brightest > 0 else None
     return Findings(
-        (session.heat_map(array, title, "share of the gradient, per voxel"),),
+        (session.heat_map(array, title, unit, limits=limits),),
         session.box(plan, start),
         facts={
             **_radii(session, size.cpu().numpy(), (z, y, x)),

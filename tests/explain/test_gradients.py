@@ -38,6 +38,17 @@ def test_the_receptive_field_is_the_gradient(small: Callable[[str], Checkpoint])
     assert outside == 0
 
 
+def test_the_clicked_voxel_does_not_outshine_its_receptive_field(
+    small: Callable[[str], Checkpoint],
+) -> None:
+    volume = noise((8, 8, 8), order=5)
+    found = run(volume, small("unet"), "receptive-field", point=voxel_mm(volume, (3, 4, 5)))
+    (heat,) = found.products
+    assert heat.limits is not None
+    assert heat.limits[0] == 0
+    assert heat.array.mean() < heat.limits[1] < heat.array.max()
+
+
 def test_what_part_of_the_receptive_field_is_padding_is_told(
     small: Callable[[str], Checkpoint],
 ) -> None:
