@@ -24,6 +24,10 @@ def call_property(button: Any) -> None:
     button.text()  # PythonQt has it as a value
 
 
+def call_size_hint(button: Any) -> None:
+    button.sizeHint()  # a property too, though Qt has a virtual method of its name
+
+
 def read_unknown(button: Any) -> None:
     button.titel  # noqa: B018
 
@@ -54,6 +58,7 @@ def ask_application_for_what_it_has_not(button: Any) -> None:
         (write_unknown, AttributeError),
         (read_unknown, AttributeError),
         (call_property, TypeError),
+        (call_size_hint, TypeError),
         (misspell_signal, ValueError),
         (connect_nothing, TypeError),
         (write_wrong_type, (AttributeError, TypeError)),

@@ -20,7 +20,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-# virtual methods of the same name as a property: PySide calls the property when Qt calls them
+# virtual methods of the same name as a property: a property in the class would stand in for them
+# when Qt calls them, so their values are given where Python asks
 _VIRTUALS = {"sizeHint", "minimumSizeHint"}
 _OWN_VIRTUALS = {"QProgressBar": {"text"}}
 _VTK_TYPES = ("vtkMRMLNode*", "vtkMRMLScene*")
@@ -110,6 +111,10 @@ def wrap(plain: type) -> Any:
     def find_children(self: Any, kind: type = QtCore.QObject, *rest: Any) -> Any:
         return plain.findChildren(self, getattr(kind, "_plain", kind), *rest)
 
+    def getattribute(self: Any, name: str) -> Any:
+        found = plain.__getattribute__(self, name)
+        return found() if name in _VIRTUALS else found
+
     def init(self: Any, *args: Any, **options: Any) -> None:
         self._is_being_made = True
         plain.__init__(self, *args, **options)
@@ -122,6 +127,7 @@ def wrap(plain: type) -> Any:
         disconnect=disconnect,
         findChildren=find_children,
         __init__=init,
+        __getattribute__=getattribute,
         __setattr__=_strict_setattr(plain),
     )
     _wrapped[plain] = type(plain.__name__, (plain,), names)

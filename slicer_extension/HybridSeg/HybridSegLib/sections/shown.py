@@ -54,7 +54,7 @@ def fit_rows(table: Any, most: int) -> None:
     shown = min(table.rowCount, most)
     height = sum(table.rowHeight(row) for row in range(shown))
     header = table.horizontalHeader()
-    table.setFixedHeight(height + max(header.height, header.sizeHint().height()) + 4)
+    table.setFixedHeight(height + max(header.height, header.sizeHint.height()) + 4)
 
 
 def set_text(corrections: Any) -> str:
