@@ -17,7 +17,7 @@ _WITH_URLS = ("CMakeLists.txt", "HybridSeg.json", "README.md")
 
 
 def split(target: Path, owner: str = OWNER) -> Path:
-    """Write the tree; an earlier one is replaced, anything else is left alone.
+    """Write the tree; an earlier one is replaced but for its history, anything else left alone.
 
     Parameters
     ----------
@@ -34,16 +34,29 @@ def split(target: Path, owner: str = OWNER) -> Path:
     if target.name != REPOSITORY:
         raise ValueError(f"{target} must be called {REPOSITORY}: the extension index wants it.")
     if target.exists():
-        if any(target.iterdir()) and not (target / "HybridSeg.json").is_file():
+        if _content(target) and not (target / "HybridSeg.json").is_file():
             raise ValueError(f"{target} holds something else; name a folder that is not there.")
-        shutil.rmtree(target)
-    shutil.copytree(SOURCE, target, ignore=LEFT_OUT)
+        _clear(target)
+    shutil.copytree(SOURCE, target, ignore=LEFT_OUT, dirs_exist_ok=True)
     for name in _WITH_URLS:
         path = target / name
         text = path.read_text(encoding="utf-8")
         here, there = f"{OWNER}/{REPOSITORY}", f"{owner}/{REPOSITORY}"
         path.write_text(text.replace(here, there), encoding="utf-8", newline="\n")
     return target
+
+
+def _clear(folder: Path) -> None:
+    """Empty a folder but for its history, from which it is pushed."""
+    for path in _content(folder):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _content(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != ".git"]
 
 
 def main() -> None:

@@ -21,6 +21,16 @@ def test_an_earlier_tree_is_replaced(tmp_path: Path) -> None:
     assert (target / "HybridSeg/HybridSeg.py").is_file()
 
 
+def test_the_clone_from_which_it_is_pushed_stays_one(tmp_path: Path) -> None:
+    clone = tmp_path / "SlicerHybridSeg"
+    (clone / ".git").mkdir(parents=True)
+    (clone / ".git" / "HEAD").write_text("ref: refs/heads/main")
+    for _ in range(2):
+        split(clone)
+        assert (clone / ".git" / "HEAD").read_text() == "ref: refs/heads/main"
+    assert (clone / "HybridSeg.json").is_file()
+
+
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     target = tmp_path / "SlicerHybridSeg"
     target.mkdir()
