@@ -262,6 +262,30 @@ def test_a_click_after_loading_a_scene_still_leads_to_the_organ(
     assert "its middle" in module.ui.statusLine.text  # there is no error
 
 
+def test_errors_are_not_those_of_another_label_map_than_was_scored(
+    open_module: Open, tmp_path: Path
+) -> None:
+    module = open_module()
+    volume = bright()
+    module.segment()
+    module.wait_until_done()
+    scored = module.result().GetName()
+    module.choose(module.ui.referenceSelector, phantoms.label_map_node("truth", expected(volume)))
+    module.wait_until_done()
+    module.choose(
+        module.ui.labelMapSelector, phantoms.label_map_node("another", expected(volume) * 0)
+    )
+    bundle = tmp_path / "scene.mrb"
+    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    module.ui.scoreTable.cellClicked.emit(0, 0)
+    assert module.ui.statusLine.text == (
+        f"The scores are those of {scored} against truth; score again to go to the errors of "
+        "what is chosen now."
+    )
+
+
 def ras_of(volume: Any) -> Callable[[tuple[float, float, float]], Any]:
     from HybridSegLib.slices import world_of_voxel
 

@@ -14,6 +14,8 @@ from HybridSegLib.slices import jump_to
 if TYPE_CHECKING:
     from HybridSegLib.controller import Controller
 
+GONE = "What was compared is not in the scene any more."
+
 
 class Reviewing:
     """Moves the slices; the engine looks for the errors when they are first asked for.
@@ -52,7 +54,7 @@ class Reviewing:
         if self._tour is not None:
             wish()
         elif self._task is None:
-            controller.say("What was compared is not in the scene any more.")
+            return  # it was said why
         elif self._wish is not None:
             self._wish = wish  # they are looked for already
         elif self._ask(self._task):
@@ -86,24 +88,32 @@ class Reviewing:
             return
         wish, self._wish = self._wish, None
         if any(node.GetScene() is None for node in task.compared):
-            controller.say("What was compared is not in the scene any more.")
+            controller.say(GONE)
             return
         self._tour = controller.bench.organ_tour(task, errors)
         if wish is not None:
             wish()
 
     def _scored_before(self) -> Any:
-        """Prepare the comparison anew whose scores came with a scene."""
+        """Prepare the comparison anew whose scores came with a scene, or say why it cannot be."""
         controller = self._controller
+        score = controller.state.score
         nodes = [controller.parameters.reference(role) for role in (LABEL_MAP, REFERENCE)]
-        if controller.state.score is None or None in nodes:
+        if score is None or None in nodes:
+            controller.say(GONE)
+            return None
+        if [node.GetName() for node in nodes] != [score.label_map, score.reference]:
+            controller.say(
+                f"The scores are those of {score.label_map} against {score.reference}; score "
+                "again to go to the errors of what is chosen now."
+            )
             return None
         try:
             task = controller.bench.score_task(*nodes)
         except controller.bench.Error as error:
-            controller.log.add(str(error))
+            controller.say(str(error))
             return None
-        task.score = controller.state.score
+        task.score = score
         return task
 
     def _go(self, stop: Any) -> None:
