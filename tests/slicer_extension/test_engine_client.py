@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import slicer
 from HybridSegLib.bench.engine_client import EngineClient
 from HybridSegLib.bench.volumes import volume_of
+from HybridSegLib.engine_process import EngineProcess
 from waiting import fake_engine, wait_until
 
 from napari_hybridseg.engine.failures import EngineDied, EngineError, JobFailed
@@ -310,6 +312,21 @@ def test_it_is_slicers_own_python_that_runs_the_worker(
     python.write_text("#!/bin/sh\n")
     python.chmod(0o755)
     assert engine_command() == (str(python), *arguments)
+
+
+def test_a_file_where_slicer_was_started_stands_in_for_no_module(
+    scene: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "colorsys.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    # what Python 3.9 does by itself: it knows no PYTHONSAFEPATH
+    code = "import os, sys; sys.path.insert(0, os.getcwd()); import colorsys"
+    process = EngineProcess((sys.executable, "-c", code))
+    ended: list[int | None] = []
+    process.ended.connect(ended.append)
+    process.start()
+    wait_until(lambda: bool(ended))
+    assert ended == [0]
 
 
 def test_closing_ends_the_process_and_removes_the_folder(open_engine: Any, job: SegmentJob) -> None:

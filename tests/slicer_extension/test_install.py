@@ -25,11 +25,12 @@ class Machine:
         self.present = set(present)
         self.calls: list[Any] = []
         self.questions: list[str] = []
+        self.needs = ["monai>=1.4"]
         monkeypatch.setattr(
             install, "find_spec", lambda name: object() if name in self.present else None
         )
         monkeypatch.setattr(slicer.util, "pip_install", self.pip_install, raising=False)
-        monkeypatch.setattr(install, "missing_requirements", lambda package: ["monai>=1.4"])
+        monkeypatch.setattr(install, "missing_requirements", self.missing_requirements)
         monkeypatch.setattr(install, "slicer_packaging", lambda: None)
         monkeypatch.delitem(sys.modules, "PyTorchUtils", raising=False)
 
@@ -37,9 +38,15 @@ class Machine:
         self.questions.append(question)
         return True
 
+    def missing_requirements(self, package: str) -> list[str]:
+        is_there = "napari_hybridseg" in self.present
+        return [line for line in self.needs if is_there and line not in self.present]
+
     def pip_install(self, what: list[str]) -> None:
         self.calls.append(what)
         self.present.add("napari_hybridseg")
+        if "--no-deps" not in what:
+            self.present |= set(what)
 
     def with_pytorch_extension(self, monkeypatch: pytest.MonkeyPatch, *, works: bool) -> None:
         machine = self
@@ -106,7 +113,7 @@ def test_a_newer_slicer_installs_with_its_own_module(monkeypatch: pytest.MonkeyP
     def pip_ensure(requirements: list[str], **options: Any) -> None:
         kept = Path(options["constraints"]).read_text()
         machine.calls.append((requirements, options, kept))
-        machine.present.add("napari_hybridseg")
+        machine.present |= {"napari_hybridseg", *machine.needs}
 
     packaging.pip_ensure = pip_ensure
     monkeypatch.setattr(install, "slicer_packaging", lambda: packaging)
@@ -116,6 +123,41 @@ def test_a_newer_slicer_installs_with_its_own_module(monkeypatch: pytest.MonkeyP
     assert options["skip_packages"] == ["SimpleITK", "torch"]
     assert options["requester"] == "HybridSeg"
     assert "numpy==" in kept
+
+
+def test_an_engine_that_came_by_half_is_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, "torch")
+
+    def break_off(what: list[str]) -> None:
+        if "--no-deps" not in what:
+            raise subprocess.CalledProcessError(1, "pip")
+        machine.pip_install(what)
+
+    monkeypatch.setattr(slicer.util, "pip_install", break_off)
+    installation = SlicerInstallation(REQUIREMENTS, machine.ask, lambda: False)
+    with pytest.raises(InstallError, match="check the network connection"):
+        installation.install()
+    assert "napari_hybridseg" in machine.present
+    assert not installation.is_complete()
+    monkeypatch.setattr(slicer.util, "pip_install", machine.pip_install)
+    installation.install()
+    assert machine.calls[-1][-1] == "monai>=1.4"
+    assert installation.is_complete()
+
+
+def test_a_newer_slicer_completes_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, "torch", "napari_hybridseg")
+    packaging = types.SimpleNamespace(load_requirements=lambda path: ["napari-hybridseg>=0.1.0"])
+
+    def pip_ensure(requirements: list[str], **options: Any) -> None:
+        machine.present |= set(requirements)
+
+    packaging.pip_ensure = pip_ensure
+    monkeypatch.setattr(install, "slicer_packaging", lambda: packaging)
+    installation = SlicerInstallation(REQUIREMENTS, machine.ask)
+    assert not installation.is_complete()
+    installation.install()
+    assert "monai>=1.4" in machine.present
 
 
 def test_without_the_pytorch_extension_it_says_where_to_get_it(
@@ -165,10 +207,37 @@ def test_what_slicer_brings_itself_is_not_asked_of_pip() -> None:
     assert not any(name.startswith(("torch", "simpleitk")) for name in names)
 
 
-def test_pip_gets_to_know_when_something_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = ["no-such-package>=1; python_version < '3.10'", "other; extra == 'all'", "torch>=2"]
-    monkeypatch.setattr(install, "requires", lambda package: needed)
-    assert missing_requirements("napari-hybridseg") == needed[:1]
+@pytest.mark.parametrize(
+    ("needed", "missing"),
+    [
+        (["no-such-package>=1"], ["no-such-package>=1"]),
+        (["no-such-package; python_version < '3'"], []),
+        (["no-such-package; extra == 'all'", "torch>=2", "SimpleITK"], []),
+        (["NumPy>=99", "scipy>=1"], ["NumPy>=99"]),
+    ],
+)
+def test_what_is_missing_is_told(
+    monkeypatch: pytest.MonkeyPatch, needed: list[str], missing: list[str]
+) -> None:
+    found = {"napari-hybridseg": needed}
+    monkeypatch.setattr(install, "requires", lambda package: found.get(package))
+    assert missing_requirements("napari-hybridseg") == missing
+
+
+def test_what_is_needed_by_what_is_needed_is_missed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"napari-hybridseg": ["scipy"], "scipy": ["no-such-package", "numpy>=99"]}
+    monkeypatch.setattr(install, "requires", lambda package: found.get(package))
+    assert missing_requirements("napari-hybridseg") == ["no-such-package"]
+
+
+def test_pips_own_copy_reads_requirements_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    monkeypatch.setattr(install, "requires", lambda package: ["no-such-package>=1"])
+    assert missing_requirements("napari-hybridseg") == ["no-such-package>=1"]
+
+
+def test_a_package_that_is_not_there_needs_nothing() -> None:
+    assert missing_requirements("no-such-package") == []
 
 
 def test_nothing_is_installed_or_imported_at_start_up() -> None:

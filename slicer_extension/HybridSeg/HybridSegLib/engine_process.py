@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -12,6 +13,8 @@ from HybridSegLib.process_tree import kill_tree
 from HybridSegLib.signal import Signal
 
 LONGEST_LINE = 64 * 2**20
+# a folder without Python files
+_PLACE = Path(__file__).resolve().parents[1] / "Resources"
 
 
 class EngineProcess:
@@ -37,10 +40,12 @@ class EngineProcess:
         self._is_over = False
         self._process = qt.QProcess()
         environment = qt.QProcessEnvironment.systemEnvironment()
-        # a file in the folder where Slicer was started must not stand in for a module
+        # a file in the folder where Slicer was started must not stand in for a module; Python 3.9
+        # does not know the word, so the engine starts elsewhere besides
         environment.insert("PYTHONSAFEPATH", "1")
         environment.insert("PYTHONUNBUFFERED", "1")
         self._process.setProcessEnvironment(environment)
+        self._process.setWorkingDirectory(str(_PLACE))
         self._process.connect("readyReadStandardOutput()", self._read_output)
         self._process.connect("readyReadStandardError()", self._read_errors)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._on_finished)

@@ -92,11 +92,13 @@ class SlicerInstallation:
         return OLD_PYTHON.format(found="{}.{}".format(*sys.version_info))
 
     def is_complete(self) -> bool:
-        """Whether package and torch are there; loads neither."""
+        """Whether package and torch are there with all that they need; loads none of it."""
         if self.obstacle():
             return False
         importlib.invalidate_caches()
-        return find_spec(MODULE) is not None and find_spec("torch") is not None
+        are_there = find_spec(MODULE) is not None and find_spec("torch") is not None
+        # pip may have been cut off between the package and what it needs
+        return are_there and not missing_requirements(PACKAGE)
 
     def install(self) -> None:
         """Ask, then install what is missing.
@@ -111,7 +113,7 @@ class SlicerInstallation:
         if not self._ask(QUESTION):
             raise InstallError(DECLINED)
         self._install_torch()
-        if find_spec(MODULE) is None:
+        if find_spec(MODULE) is None or missing_requirements(PACKAGE):
             try:
                 self._install_package()
             # CalledProcessError, and whatever a helper of Slicer raises when it is offline
@@ -145,8 +147,10 @@ class SlicerInstallation:
         packaging = slicer_packaging()
         with _constraints() as constraints:
             if packaging is not None:
+                # it looks no deeper than at what it is asked for
+                wanted = packaging.load_requirements(self._requirements)
                 packaging.pip_ensure(
-                    packaging.load_requirements(self._requirements),
+                    [*wanted, *missing_requirements(PACKAGE)],
                     constraints=constraints,
                     skip_packages=list(NOT_BY_PIP),
                     prompt_install=False,
@@ -184,20 +188,53 @@ def slicer_packaging() -> Any:
 
 
 def missing_requirements(package: str) -> list[str]:
-    """List what an installed package needs, is not there, and pip may install."""
-    missing = []
-    for line in requires(package) or ():
-        requirement, _, marker = line.partition(";")
-        name = requirement.strip()
-        for end in "<>=!~[( ":
-            name = name.partition(end)[0]
-        if "extra ==" in marker or name.lower() in {skipped.lower() for skipped in NOT_BY_PIP}:
-            continue
-        try:
-            distribution(name)
-        except PackageNotFoundError:
-            missing.append(line)  # whole: pip knows whether its marker holds
+    """List what an installed package needs, is not there, and pip may install.
+
+    What its needs need counts as well. Of its own needs a version that does not fit is missing
+    too; whether the others fit each other is theirs to know.
+    """
+    missing: list[str] = []
+    seen = {package, *(_plain(name) for name in NOT_BY_PIP)}
+    waiting = [package]
+    while waiting:
+        owner = waiting.pop()
+        for needed in _needs(owner):
+            name = _plain(needed.name)
+            if name in seen:
+                continue
+            seen.add(name)
+            try:
+                found = distribution(name).version
+            except PackageNotFoundError:
+                missing.append(str(needed))
+                continue
+            if owner == package and not needed.specifier.contains(found, prereleases=True):
+                missing.append(str(needed))
+            waiting.append(name)
     return missing
+
+
+def _needs(package: str) -> list[Any]:
+    """Give what a package needs on this machine, without its extras; nothing if it is not there."""
+    try:
+        needed = [_requirement(line) for line in requires(package) or ()]
+    except PackageNotFoundError:
+        return []
+    return [one for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
+
+
+def _requirement(line: str) -> Any:
+    """Read a line of requirements; a Slicer without the package for it has pip's copy."""
+    try:
+        module = importlib.import_module("packaging.requirements")
+    except ImportError:
+        module = importlib.import_module("pip._vendor.packaging.requirements")
+    return module.Requirement(line)
+
+
+def _plain(name: str) -> str:
+    """Write a package's name as all others are written."""
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 @contextlib.contextmanager
