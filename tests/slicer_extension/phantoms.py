@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,3 +63,10 @@ def label_map_node(name: str, array: Any = None, matrix: Any = OBLIQUE) -> Any:
         name=name,
         nodeClassName="vtkMRMLLabelMapVolumeNode",
     )
+
+
+def save_and_load(bundle: Path) -> None:
+    """Save the scene with all its data as a bundle, close it, and open the bundle."""
+    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
+    slicer.mrmlScene.Clear(0)
+    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)

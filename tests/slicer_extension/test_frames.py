@@ -181,9 +181,7 @@ def test_the_results_of_all_frames_come_back_with_the_scene(
     segment_all(module)
     truth = expected(sequence.volume)
     bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    phantoms.save_and_load(bundle)
     assert module.state.has_frames
     assert segmentations()
     np.testing.assert_array_equal(

@@ -243,19 +243,22 @@ def test_a_click_leads_to_the_organ_and_a_second_one_to_its_largest_error(
     assert min(abs(slice_offset(view) - z) for z in worst) < 0.01
 
 
-def test_a_click_after_loading_a_scene_still_leads_to_the_organ(
-    open_module: Open, tmp_path: Path
-) -> None:
-    module = open_module()
+def segment_and_score(module: Any) -> Any:
+    """Segment a volume, choose what it should be, and give the volume."""
     volume = bright()
     module.segment()
     module.wait_until_done()
     module.choose(module.ui.referenceSelector, phantoms.label_map_node("truth", expected(volume)))
     module.wait_until_done()
-    bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    return volume
+
+
+def test_a_click_after_loading_a_scene_still_leads_to_the_organ(
+    open_module: Open, tmp_path: Path
+) -> None:
+    module = open_module()
+    segment_and_score(module)
+    phantoms.save_and_load(tmp_path / "scene.mrb")
     module.ui.scoreTable.cellClicked.emit(0, 0)
     wait_until(lambda: "its middle" in module.ui.statusLine.text)
     module.ui.scoreTable.cellClicked.emit(0, 0)
@@ -266,19 +269,11 @@ def test_errors_are_not_those_of_another_label_map_than_was_scored(
     open_module: Open, tmp_path: Path
 ) -> None:
     module = open_module()
-    volume = bright()
-    module.segment()
-    module.wait_until_done()
+    volume = segment_and_score(module)
     scored = module.result().GetName()
-    module.choose(module.ui.referenceSelector, phantoms.label_map_node("truth", expected(volume)))
-    module.wait_until_done()
-    module.choose(
-        module.ui.labelMapSelector, phantoms.label_map_node("another", expected(volume) * 0)
-    )
-    bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    another = phantoms.label_map_node("another", expected(volume) * 0)
+    module.choose(module.ui.labelMapSelector, another)
+    phantoms.save_and_load(tmp_path / "scene.mrb")
     module.ui.scoreTable.cellClicked.emit(0, 0)
     assert module.ui.statusLine.text == (
         f"The scores are those of {scored} against truth; score again to go to the errors of "

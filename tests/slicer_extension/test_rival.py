@@ -84,9 +84,7 @@ def test_it_comes_back_with_the_scene(open_module: Open, tmp_path: Path) -> None
     module = compared(open_module)
     before = texts(module)
     bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    phantoms.save_and_load(bundle)
     assert texts(module) == before
     assert module.ui.rivalSelector.currentNode().GetName() == "worse"
 

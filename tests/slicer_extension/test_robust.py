@@ -125,9 +125,7 @@ def test_very_long_names_are_kept(open_module: Open, tmp_path: Path) -> None:
     module.wait_until_done()
     assert volume.GetName() in module.ui.statusLine.text
     bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    phantoms.save_and_load(bundle)
     assert module.result() is not None
 
 
@@ -199,9 +197,7 @@ def test_paths_with_spaces_and_letters_from_elsewhere(
     module.wait_until_done()
     assert module.state.tuned is not None
     bundle = odd / "Szene ü.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    phantoms.save_and_load(bundle)
     assert module.ui.volumeSelector.currentNode().GetName() == "Kopf – 肝臓"
     assert module.state.checkpoint.path == path
 
@@ -254,9 +250,7 @@ def test_two_panels_show_one_scene(open_module: Open, tmp_path: Path) -> None:
     one.wait_until_done()
     assert other.ui.labelMapSelector.currentNode() is one.result()
     bundle = tmp_path / "scene.mrb"
-    assert slicer.mrmlScene.WriteToMRB(str(bundle), None)
-    slicer.mrmlScene.Clear(0)
-    assert slicer.mrmlScene.ReadFromMRB(str(bundle), False)
+    phantoms.save_and_load(bundle)
     for module in (one, other):
         assert module.ui.volumeSelector.currentNode().GetName() == "scan"
         assert module.ui.labelMapSelector.currentNode() is module.result() is not None
