@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_hybridseg.inference import _kernels
 from napari_hybridseg.inference.axis_tables import AxisTable
+from napari_hybridseg.inference.page_pool import PagePool
 from napari_hybridseg.inference.pages import own_pages
 from napari_hybridseg.inference.windows import Shape
 from napari_hybridseg.older_python import pairwise, zip
@@ -24,8 +25,6 @@ Channels = NDArray[np.integer[Any]]
 # the channel of the largest mean, and whether all means are numbers
 Largest = tuple[Channels, bool]
 
-# memory that is this much larger than what is asked for is taken as it is
-_ROOM = 1.15
 _NOWHERE = np.empty((0, 0, 0), dtype=np.int32)
 
 
@@ -114,9 +113,7 @@ class HostArithmetic:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "sums") if threads > 1 else None
-        # memory that is new costs more to touch than to add up
-        self._spare: list[NDArray[np.float32]] = []
-        self._used = self._most_used = 0
+        self._pages = PagePool()
         # apart: what is added is read while its neighbours are compared
         self._added, self._compared = _Rooms(), _Rooms()
 
@@ -126,25 +123,11 @@ class HostArithmetic:
 
     def empty(self, shape: Sequence[int]) -> NDArray[np.float32]:
         """Make an array that holds anything."""
-        size = prod(shape)
-        fitting = [n for n, flat in enumerate(self._spare) if size <= flat.size <= size * _ROOM]
-        if fitting:
-            flat = self._spare.pop(fitting[-1])
-            self._used += flat.size
-            return flat[:size].reshape(shape)
-        self._used += size
-        self._most_used = max(self._most_used, self._used)
-        # what is spare makes room, so that no more is held than was ever in use at once
-        while self._spare and self._used + sum(f.size for f in self._spare) > self._most_used:
-            del self._spare[0]
-        return own_pages(size, np.float32, huge=True).reshape(shape)
+        return self._pages.take(tuple(shape))
 
     def release(self, array: Any) -> None:
         """Keep the memory for the next, if it came from here."""
-        flat = array.base
-        if isinstance(flat, np.ndarray) and flat.ndim == 1 and flat.dtype == np.float32:
-            self._spare.append(flat)
-            self._used -= flat.size
+        self._pages.give_back(array)
 
     def copy(self, array: Any) -> NDArray[np.float32]:
         """Copy an array of the kind."""
@@ -229,7 +212,7 @@ class HostArithmetic:
 
     def close(self) -> None:
         """End the threads and let go of the memory."""
-        self._spare.clear()
+        self._pages.clear()
         if self._pool is not None:
             self._pool.shutdown()
 

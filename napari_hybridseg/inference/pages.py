@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 # below this, a mapping of its own costs more than it saves
 _SMALL_BYTES = 2**16
 # as large as processors of today have them
-_HUGE_BYTES = 2**21
+HUGE_BYTES = 2**21
 # the last one may take this part of an array more than was asked for
 _MOST_BEYOND = 0.02
 
@@ -30,12 +30,12 @@ def own_pages(shape: int | tuple[int, ...], kind: DTypeLike, *, huge: bool = Fal
     if count < _SMALL_BYTES:
         return np.zeros(shape, dtype=kind)
     offset = 0
-    if huge and count >= _HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages = _pages(count + 2 * _HUGE_BYTES)
+    if huge and count >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+        pages = _pages(count + 2 * HUGE_BYTES)
         # a huge page begins at a multiple of its size
-        offset = -np.frombuffer(pages, dtype=np.uint8).ctypes.data % _HUGE_BYTES
-        beyond = -count % _HUGE_BYTES
-        end = count + beyond if beyond <= count * _MOST_BEYOND else count - count % _HUGE_BYTES
+        offset = -np.frombuffer(pages, dtype=np.uint8).ctypes.data % HUGE_BYTES
+        beyond = -count % HUGE_BYTES
+        end = count + beyond if beyond <= count * _MOST_BEYOND else count - count % HUGE_BYTES
         pages.madvise(mmap.MADV_HUGEPAGE, offset, end)
     else:
         pages = _pages(count)
