@@ -17,12 +17,15 @@ BESIDE = 4
 # the sooner it is there, and the weights of the planes stay in the cache
 _DEEP = 4
 
+# rows are short: calling what adds one up takes a tenth of the time that adding takes
+_in_place = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
 _LARGEST = np.float32(3.4028235e38)
 # voxels whose best and which stay in the first cache while the channels are gone through
 _AT_ONCE = 2048
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_in_place
 def _add_row(
     total: Any, p: Any, count: Any, written: Any, logits: Any, q: Any, weights: Any, r: Any
 ) -> None:
@@ -33,7 +36,7 @@ def _add_row(
         total[p + x] = logits[q + x] * weights[r + x]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_in_place
 def _add_two_rows(
     total: Any, p: Any, apart: Any, count: Any, written: Any,
     logits: Any, q: Any, logits_apart: Any, weights: Any, r: Any,
@@ -49,7 +52,7 @@ def _add_two_rows(
         total[p + apart + x] = logits[q + logits_apart + x] * weight
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@_in_place
 def _sum_row(
     total: Any, p: Any, count: Any, written: Any,
     logits: Any, q: Any, weights: Any, r: Any, out: Any, o: Any,
