@@ -145,6 +145,28 @@ def test_an_engine_that_came_by_half_is_completed(monkeypatch: pytest.MonkeyPatc
     assert installation.is_complete()
 
 
+def test_an_engine_that_an_earlier_extension_brought_is_renewed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine = Machine(monkeypatch, "torch", "napari_hybridseg", "monai>=1.4")
+    installed = {"napari-hybridseg": "0.1.0"}
+    monkeypatch.setattr(install, "version", lambda name: installed.get(name, "1.26.4"))
+    later = tmp_path / "requirements.txt"
+    later.write_text("# the engine\nnapari-hybridseg>=0.2.0\n")
+    assert SlicerInstallation(REQUIREMENTS).is_complete()
+    installation = SlicerInstallation(later, machine.ask)
+    assert not installation.is_complete()
+
+    def renew(what: list[str]) -> None:
+        machine.pip_install(what)
+        installed["napari-hybridseg"] = "0.2.1"
+
+    monkeypatch.setattr(slicer.util, "pip_install", renew)
+    installation.install()
+    assert machine.calls == [["--no-deps", "napari-hybridseg>=0.2.0"]]
+    assert installation.is_complete()
+
+
 def test_a_newer_slicer_completes_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, "torch", "napari_hybridseg")
     packaging = types.SimpleNamespace(load_requirements=lambda path: ["napari-hybridseg>=0.1.0"])

@@ -92,13 +92,14 @@ class SlicerInstallation:
         return OLD_PYTHON.format(found="{}.{}".format(*sys.version_info))
 
     def is_complete(self) -> bool:
-        """Whether package and torch are there with all that they need; loads none of it."""
+        """Whether package and torch are there with all that they need; loads none of it.
+
+        A package that came with an earlier release of this module may be too old for it.
+        """
         if self.obstacle():
             return False
         importlib.invalidate_caches()
-        are_there = find_spec(MODULE) is not None and find_spec("torch") is not None
-        # pip may have been cut off between the package and what it needs
-        return are_there and not missing_requirements(PACKAGE)
+        return find_spec("torch") is not None and self._package_is_complete()
 
     def install(self) -> None:
         """Ask, then install what is missing.
@@ -113,7 +114,7 @@ class SlicerInstallation:
         if not self._ask(QUESTION):
             raise InstallError(DECLINED)
         self._install_torch()
-        if find_spec(MODULE) is None or missing_requirements(PACKAGE):
+        if not self._package_is_complete():
             try:
                 self._install_package()
             # CalledProcessError, and whatever a helper of Slicer raises when it is offline
@@ -124,6 +125,18 @@ class SlicerInstallation:
             raise InstallError(
                 "The engine was installed, but Slicer does not find it; restart Slicer."
             )
+
+    def _package_is_complete(self) -> bool:
+        # pip may have been cut off between the package and what it needs
+        return (
+            find_spec(MODULE) is not None
+            and all(map(is_met, self._wanted()))
+            and not missing_requirements(PACKAGE)
+        )
+
+    def _wanted(self) -> list[str]:
+        lines = [line.strip() for line in self._requirements.read_text().splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
 
     def _install_torch(self) -> None:
         try:
@@ -161,9 +174,7 @@ class SlicerInstallation:
 
     def _install_in_two_steps(self, constraints: Path) -> None:
         """Install as Slicer 5.8 and 5.10 can: the package alone, then what it needs and lacks."""
-        wanted = [line.strip() for line in self._requirements.read_text().splitlines()]
-        wanted = [line for line in wanted if line and not line.startswith("#")]
-        slicer.util.pip_install(["--no-deps", *wanted])
+        slicer.util.pip_install(["--no-deps", *self._wanted()])
         importlib.invalidate_caches()
         missing = missing_requirements(PACKAGE)
         if missing:
@@ -185,6 +196,15 @@ def slicer_packaging() -> Any:
         with contextlib.suppress(ImportError):
             return importlib.import_module(name)
     return None
+
+
+def is_met(line: str) -> bool:
+    """Whether a line of requirements is met; what runs from its source has no version to ask."""
+    needed = _requirement(line)
+    try:
+        return bool(needed.specifier.contains(version(needed.name), prereleases=True))
+    except PackageNotFoundError:
+        return True
 
 
 def missing_requirements(package: str) -> list[str]:
