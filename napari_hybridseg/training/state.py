@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from napari_hybridseg.atomic import atomic_path
-from napari_hybridseg.errors import HybridSegError
-
-# what torch.load raises on files that it did not write, or not in full
-_DAMAGED = (
-    OSError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    EOFError,
-    AttributeError,
-    pickle.UnpicklingError,
-)
+from napari_hybridseg.errors import UNREADABLE_PICKLE, HybridSegError
 
 
 class StateError(HybridSegError):
@@ -57,7 +44,7 @@ def load_state(path: Path, fingerprint: str) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         saved = state["fingerprint"]
-    except _DAMAGED as error:
+    except UNREADABLE_PICKLE as error:
         raise StateError(f"{path} is damaged; delete it to start over.") from error
     if saved != fingerprint:
         raise StateError(

@@ -59,6 +59,13 @@ def test_a_damaged_state_gets_one_sentence(whole: bytes, data: st.DataObject) ->
             assert str(path) in str(error)  # noqa: PT017
 
 
+@pytest.mark.parametrize("content", [b"", b"G", b"PK", b"\x80\x02.", b"X\xff\xff\xff\xff"])
+def test_bytes_that_torch_stumbles_over_get_it_too(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.state").write_bytes(content)
+    with pytest.raises(StateError, match="damaged; delete it to start over"):
+        load_state(tmp_path / "x.state", "abc")
+
+
 def test_a_full_disk_keeps_the_last_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
