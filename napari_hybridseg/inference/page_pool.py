@@ -27,6 +27,8 @@ _ROOM = 1.15
 # what mremap(2) is told: go where the last argument says, and let nothing else take the old place
 _MOVE, _THERE, _KEEP_PLACE = 1, 2, 4
 _FAILED = ctypes.c_void_p(-1).value
+# a page that was moved is a mapping of its own, and a process may have 65,530 of these in all
+_MOST_PAGES = 2**13
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class PagePool:
     def __init__(self) -> None:
         self._spare: list[_Piece] = []
         self._given: dict[int, _Piece] = {}
-        self._used = self._most_used = 0
+        self._used = self._most_used = 0  # bytes
 
     def take(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Make an array."""
@@ -107,7 +109,7 @@ class PagePool:
     def _move_pages_under(self, piece: _Piece) -> None:
         """Give it the huge pages of those that are spare, as far as they go."""
         there = piece.begin
-        if there % HUGE_BYTES:
+        if there % HUGE_BYTES or self._used > _MOST_PAGES * HUGE_BYTES:
             return
         for _ in range(piece.whole):
             giver = next((p for p in self._spare if p.left), None)

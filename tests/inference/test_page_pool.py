@@ -79,6 +79,21 @@ def test_a_smaller_array_gets_some_pages_and_leaves_the_others() -> None:
 
 
 @pytest.mark.usefixtures("moves")
+def test_so_many_pages_are_not_moved_that_the_system_has_no_more_mappings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page_pool, "_MOST_PAGES", 2)
+    pool = PagePool()
+    kept, small = pool.take((3, HUGE)), pool.take((HUGE,))
+    small[:] = 1
+    kept[:] = 2
+    pool.give_back(small)
+
+    assert not pool.take((2, HUGE)).any()
+    assert (kept == 2).all()
+
+
+@pytest.mark.usefixtures("moves")
 def test_what_was_given_back_may_be_looked_at_by_mistake() -> None:
     pool = PagePool()
     array = pool.take((2, HUGE))
