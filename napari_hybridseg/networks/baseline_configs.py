@@ -99,6 +99,12 @@ class AttentionUnetConfig(StridedConfig):
     spatial_dims: Literal[2, 3] = 2
     channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (32, 64, 128, 256, 512)
 
+    @model_validator(mode="after")
+    def _gates_have_channels(self) -> Self:
+        if min(self.channels[:-1]) < 2:
+            raise ValueError("the gates halve the channels of each level but the last: 2 or more")
+        return self
+
 
 class BasicUnetConfig(BaselineConfig):
     """MONAI's ``BasicUNet``, in 2D as in the UTNetV2 paper.
@@ -220,6 +226,8 @@ class MedNextConfig(BaselineConfig):
     ----------
     encoder_expansion, decoder_expansion : tuple of int
         How much each stage's blocks widen, in the order in which they run.
+    residual : bool
+        Whether the blocks between stages have a shortcut, as in the paper.
     """
 
     init_filters: PositiveInt = 32
@@ -230,6 +238,7 @@ class MedNextConfig(BaselineConfig):
     encoder_expansion: tuple[PositiveInt, ...] = (2, 2, 2, 2)
     bottleneck_expansion: PositiveInt = 2
     decoder_expansion: tuple[PositiveInt, ...] = (2, 2, 2, 2)
+    residual: bool = True
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -285,6 +294,8 @@ class DynUnetConfig(DeepConfig):
             steps = per_axis(stride, self.spatial_dims)
             if any(step > edge + 1 for edge, step in zip(edges, steps, strict=True)):
                 raise ValueError(f"a kernel of {kernel} does not reach over a stride of {stride}")
+            if self.residual and max(steps) > 2:
+                raise ValueError(f"residual blocks take strides of 1 and 2, not {stride}")
         return self
 
     @model_validator(mode="after")

@@ -233,7 +233,7 @@ def _mednext(config: configs.MedNextConfig) -> dict[str, Any]:
         "blocks_down": config.blocks_down,
         "blocks_bottleneck": config.blocks_bottleneck,
         "blocks_up": config.blocks_up,
-        "use_residual_connection": True,
+        "use_residual_connection": config.residual,
     }
 
 

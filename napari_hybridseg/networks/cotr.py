@@ -86,6 +86,8 @@ class CotrConfig(NetworkConfig):
                 )
         if self.norm == "group" and any(width % GROUPS for width in self.widths):
             raise ValueError(f"group norm needs widths that are multiples of {GROUPS}")
+        if self.weight_standardisation and min(self.widths) < 2:
+            raise ValueError("weight standardisation needs widths of 2 or more: one has no spread")
         return self
 
 

@@ -114,9 +114,12 @@ def sample_by_gather(
     queries are taken in parts, whose indices and weights stay in the processor's cache.
     Parameters and result are those of ``sample_by_level``.
     """
+    # asked first: what is recorded holds for batches of any size, so nothing may depend on it
+    if value.is_cuda or _is_recorded():
+        return _gather(value, shapes, locations, weights)
     queries, *per_query = weights.shape[1:]
     part = max(1, _ROWS_AT_ONCE // (8 * weights.shape[0] * math.prod(per_query)))
-    if part >= queries or value.is_cuda or _is_recorded():
+    if part >= queries:
         return _gather(value, shapes, locations, weights)
     parts = zip(locations.split(part, dim=1), weights.split(part, dim=1), strict=True)
     return torch.cat([_gather(value, shapes, *one) for one in parts], dim=1)

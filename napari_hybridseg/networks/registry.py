@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -212,7 +211,10 @@ def get_architecture(name: str) -> Architecture:
         return next(entry for entry in module.ARCHITECTURES if entry.name == name)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
-            return _load_third_party(point)
+            # not at the top: that file describes third parties' entries in this one's words
+            from napari_hybridseg.networks.third_party import load_third_party
+
+            return load_third_party(point)
     raise ArchitectureError(
         f"There is no architecture {name!r}; choose one of: {', '.join(architecture_names())}."
     )
@@ -243,65 +245,10 @@ def create_network(
         If the name or a setting is not allowed; the message says what is.
     """
     architecture = get_architecture(name)
-    if in_channels < 1 or num_classes < 1:
+    # asked as an index would be, which numpy's whole numbers can be and 2.0 cannot
+    if any(not hasattr(count, "__index__") or count < 1 for count in (in_channels, num_classes)):
         raise ArchitectureError(
-            f"{name} needs at least one input channel and one class, "
-            f"not {in_channels} and {num_classes}."
+            f"{name} needs at least one input channel and one class, both whole numbers, "
+            f"not {in_channels!r} and {num_classes!r}."
         )
     return architecture.build(in_channels, num_classes, architecture.make_config(config))
-
-
-def _load_third_party(point: Any) -> Architecture:
-    try:
-        loaded = point.load()
-    except Exception as error:  # any fault of a plugin is reported, never fatal
-        raise ArchitectureError(
-            f"The architecture {point.name!r} of {point.value!r} does not load: {error}."
-        ) from error
-    if not isinstance(loaded, Architecture):
-        raise ArchitectureError(
-            f"The architecture {point.name!r} of {point.value!r} is no Architecture object."
-        )
-    parts = {field.name: getattr(loaded, field.name) for field in fields(Architecture)}
-    return _ThirdParty(
-        **parts
-        | {
-            "name": point.name,
-            "build": _guarded(loaded.build, point, "Module"),
-            "constraints": _guarded(loaded.constraints, point, "Constraints"),
-        },
-        point=point,
-    )
-
-
-@dataclass(frozen=True)
-class _ThirdParty(Architecture):
-    """An entry of a plugin, whose every fault is a sentence; ``point`` is where it is from."""
-
-    point: Any = None
-
-    def make_config(self, config: Mapping[str, Any] | NetworkConfig | None = None) -> NetworkConfig:
-        made: NetworkConfig = _guarded(super().make_config, self.point, "NetworkConfig")(config)
-        return made
-
-
-def _guarded(call: Callable[..., Any], point: Any, kind: str) -> Callable[..., Any]:
-    """Turn any fault of a plugin's function into a sentence; it has to give an object of a kind."""
-
-    @wraps(call)
-    def guarded(*arguments: Any) -> Any:
-        try:
-            made = call(*arguments)
-            # by its name: torch is not imported to look at a config
-            if kind not in (base.__name__ for base in type(made).__mro__):
-                raise TypeError(f"it gives a {type(made).__name__} where a {kind} is needed")
-        except HybridSegError:
-            raise
-        except Exception as error:
-            raise ArchitectureError(
-                f"The architecture {point.name!r} of {point.value!r} cannot be built: "
-                f"{' '.join(str(error).split())}."
-            ) from error
-        return made
-
-    return guarded

@@ -97,7 +97,7 @@ def _for_grid(
     state: Mapping[str, Tensor], transformer: VisionTransformer, path: Path
 ) -> dict[str, Tensor]:
     positions = state.get(_POSITIONS)
-    if positions is None:
+    if positions is None or positions.ndim != 3:
         raise BackboneWeightsError(
             f"{path.name} has no position embedding; give the file of a DeiT or a ViT."
         )

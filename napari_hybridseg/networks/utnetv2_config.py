@@ -20,6 +20,9 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 STAGES = ("down1", "down2", "down3", "down4", "up1", "up2", "up3", "up4")
 STAGES_WITHOUT_MAP = (0, 6, 7)
 
+# squeeze and excitation inside the block behind each attention leaves a fourth of its channels
+LEAST_WIDE = 4
+
 _ISOTROPIC_2D = ((3, 3),) * 5
 _HALVING_2D: Scales = ((2, 2),) * 4
 _ANISOTROPIC_3D = ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3))
@@ -117,6 +120,11 @@ class UTNetFamilyConfig(NetworkConfig):
         ):
             if blocks and channels % heads:
                 raise ValueError(f"{heads} heads do not divide the {channels} channels of {stage}")
+            if blocks and channels * self.expansion < LEAST_WIDE:
+                raise ValueError(
+                    f"the {channels} channels of {stage}, widened by {self.expansion}, are too few "
+                    f"to squeeze: {LEAST_WIDE} or more"
+                )
         if self.fusion_dim % self.fusion_heads:
             raise ValueError(
                 f"fusion_heads {self.fusion_heads} does not divide fusion_dim {self.fusion_dim}"

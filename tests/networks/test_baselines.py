@@ -262,6 +262,8 @@ def test_the_attention_gate_can_be_observed() -> None:
         ("unet-plus-plus", {"features": (4, 4, 1, 4, 4, 4)}, "at least 2 each"),
         ("dynunet", {"strides": (1, 2, 2, 2, 2, 5)}, "does not reach over a stride of 5"),
         ("dynunet", {"strides": (2, 2, 2, 2, 2, 2)}, "its stride is 1"),
+        ("dynunet", {"strides": (1, 2, 2, 2, 2, 3), "residual": True}, "strides of 1 and 2"),
+        ("attention-unet", {"channels": (1, 4), "strides": (2,)}, "2 or more"),
         ("mednext", {"blocks_up": (2, 2)}, "same number of stages"),
         ("plain-conv-unet", {"blocks": (1,)}, "6 stages need 6 blocks"),
     ],

@@ -136,6 +136,7 @@ def test_constraints():
         ({"heads": 5}, "multiple of 5"),
         ({"widths": (4, 6, 8), "heads": 2}, "multiple of 6"),
         ({"widths": (8, 24, 48), "norm": "group"}, "multiples of 16"),
+        ({"widths": (1, 6, 12), "weight_standardisation": True}, "widths of 2 or more"),
         ({"axis_order": "xyz"}, "axis_order"),
         ({"blocks": (3, 3)}, "blocks"),
         ({"depth": 3}, "no setting 'depth'; it takes: blocks, widths"),

@@ -15,11 +15,22 @@ from napari_hybridseg.networks.base import network_heads
 # what is written differently inside: tested in addition
 VARIANTS = {
     "cotr as the authors wrote it": ("cotr-star", PAPERS["cotr-star"] | {"axis_order": "legacy"}),
+    # sampling points enough for a batch to be read in parts
+    "cotr with the paper's sampling": (
+        "cotr",
+        PAPERS["cotr"] | {"heads": 6, "points": 4, "widths": (4, 6, 12)},
+    ),
     "3D UX-Net with MLP blocks": ("uxnet-3d", PAPERS["uxnet-3d"] | {"block": "mlp"}),
 }
 CASES = {name: (name, config) for name, config in EVERY.items()} | VARIANTS
 # tracing takes seconds: one of each family is always looked at, the rest with the slow tests
-OFTEN = ("utnetv2-3d", "cotr", "transfuse-s", "uxnet-3d", "basic-unet")
+OFTEN = (
+    "utnetv2-3d",
+    "cotr with the paper's sampling",
+    "transfuse-s",
+    "uxnet-3d",
+    "basic-unet",
+)
 TRACED = [case if case in OFTEN else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 

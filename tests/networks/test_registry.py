@@ -94,8 +94,10 @@ def test_what_cannot_be_built_gets_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("channels", "classes"), [(0, 2), (1, 0)])
-def test_a_network_needs_channels_and_classes(channels: int, classes: int) -> None:
+@pytest.mark.parametrize(
+    ("channels", "classes"), [(0, 2), (1, 0), ("1", 2), (1, 2.0), (None, 2), (1, [3])]
+)
+def test_a_network_needs_channels_and_classes(channels: Any, classes: Any) -> None:
     with pytest.raises(ArchitectureError, match="at least one input channel and one class"):
         create_network("unet", channels, classes)
 

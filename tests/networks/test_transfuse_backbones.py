@@ -53,6 +53,13 @@ def test_a_deit_file_fills_the_transformer(tmp_path: Path) -> None:
     assert torch.equal(network.cnn.conv1.weight, before)
 
 
+def test_a_position_embedding_of_another_shape_is_refused(tmp_path: Path) -> None:
+    state = transformer_file() | {"pos_embed": torch.zeros(17)}
+    torch.save(state, tmp_path / "odd.pth")
+    with pytest.raises(BackboneWeightsError, match="has no position embedding"):
+        load_backbone_weights(TransFuse(3, 1, SMALL), tmp_path / "odd.pth")
+
+
 def test_a_torchvision_file_fills_the_cnn(tmp_path: Path) -> None:
     state, network = cnn_file(), TransFuse(3, 1, SMALL)
     save_file(state, tmp_path / "resnet.safetensors")

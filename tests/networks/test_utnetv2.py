@@ -212,6 +212,11 @@ def test_constraints_follow_the_scales() -> None:
     ("name", "config", "word"),
     [
         ("utnetv2-3d", {"heads": [1, 3, 4, 4, 4, 4, 1, 1]}, "3 heads do not divide the 128"),
+        (
+            "utnetv2-3d",
+            {"encoder_channels": [8, 1, 8, 8], "heads": [1] * 8},
+            "1 channels of down2, widened by 1, are too few",
+        ),
         ("utnetv2-3d", {"fusion_heads": 5}, "fusion_heads 5"),
         ("utnetv2-3d", {"map_size": [2, 6]}, "map_size needs 1 x 3"),
         ("utnetv2-3d", {"map_size": [1, 1, 1]}, "more than one token"),
