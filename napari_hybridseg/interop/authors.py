@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from napari_hybridseg.checkpoint import load_checkpoint
+from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.interop.foreign_files import (
     ForeignFileError,
+    read_safetensors,
     read_torch_file,
     state_dict_of,
 )
@@ -45,7 +48,7 @@ def import_authors_file(
     Parameters
     ----------
     path : Path
-        A ``.pth`` or ``.model`` file.
+        A ``.pth``, ``.model`` or ``.safetensors`` file.
     preset : str or None
         What the weights do not show: see ``find_preset``.
     architecture : str, optional
@@ -63,7 +66,7 @@ def import_authors_file(
         If there is no such preset, or the settings or names do not fit.
     """
     content = _content(path)
-    held = read_torch_file(content, path.name)
+    held = _held(content, path)
     _refuse_single_fold(held, path)
     state = {
         strip_wrapper_prefixes(key): value for key, value in state_dict_of(held, path.name).items()
@@ -131,6 +134,18 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ForeignFileError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _held(content: bytes, path: Path) -> Any:
+    if path.suffix != ".safetensors":
+        return read_torch_file(content, path.name)
+    try:
+        load_checkpoint(path)
+    except HybridSegError:
+        return read_safetensors(content, path.name)
+    raise ForeignFileError(
+        f"{path.name} is a checkpoint of ours already and needs no import; use it as it is."
+    )
 
 
 def _refuse_single_fold(held: Any, path: Path) -> None:

@@ -77,12 +77,20 @@ class FileTree:
     def folder_of(self, name: str) -> str | None:
         """Give the one folder that holds a file called ``name``; None if there is none.
 
+        One below another does not count: nnU-Net copies its plans into the folder of its
+        cross-validation's results.
+
         Raises
         ------
         ForeignFileError
             If several do.
         """
-        found = [n.removesuffix(name) for n in self.names if f"/{n}".endswith(f"/{name}")]
+        holding = [n.removesuffix(name) for n in self.names if f"/{n}".endswith(f"/{name}")]
+        found = [
+            inner
+            for inner in holding
+            if not any(inner != outer and inner.startswith(outer) for outer in holding)
+        ]
         if len(found) > 1:
             raise ForeignFileError(
                 f"{self.path} holds several models ({', '.join(sorted(found))}); give the folder "

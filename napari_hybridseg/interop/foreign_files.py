@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from napari_hybridseg.errors import UNREADABLE_PICKLE, HybridSegError
@@ -59,10 +62,28 @@ def read_torch_file(content: bytes, name: str) -> Any:
         If the file is damaged, or holds more than weights; nothing in it has been run.
     """
     try:
-        with _allowing(_ALLOWED):
+        with _allowing(_ALLOWED), warnings.catch_warnings():
+            # that a file is a TorchScript program is said by the error
+            warnings.simplefilter("ignore", UserWarning)
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UNREADABLE_PICKLE as error:
         raise ForeignFileError(_reason(name, str(error))) from error
+
+
+def read_safetensors(content: bytes, name: str) -> dict[str, Tensor]:
+    """Read the table of weights in a ``.safetensors`` file, which can hold nothing else.
+
+    Raises
+    ------
+    ForeignFileError
+        If the file is damaged.
+    """
+    try:
+        return safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise ForeignFileError(
+            f"{name} is no whole .safetensors file ({error}); copy or download it again."
+        ) from error
 
 
 def state_dict_of(content: Any, name: str) -> dict[str, Tensor]:
@@ -79,7 +100,8 @@ def state_dict_of(content: Any, name: str) -> dict[str, Tensor]:
     """
     if isinstance(content, Mapping):
         for key in ("ema_model_state_dict", "model_state_dict", "state_dict", "model"):
-            if isinstance(content.get(key), Mapping):
+            # the averaged weights of a run that averaged none are None or empty
+            if isinstance(content.get(key), Mapping) and content[key]:
                 content = content[key]
                 break
     if (
@@ -100,6 +122,11 @@ def _reason(name: str, message: str) -> str:
         return (
             f"{name} holds more than weights ({what}), which could run a program, so it was not "
             "opened; ask its publisher for a file with the state dict alone."
+        )
+    if "TorchScript" in message:
+        return (
+            f"{name} holds a program (TorchScript), which is not run; ask its publisher for a file "
+            "with the state dict alone."
         )
     return (
         f"{name} cannot be read as a PyTorch file of weights: it is damaged, cut short or of "

@@ -35,11 +35,11 @@ def check_fits(imported: Imported, source: str) -> None:
     Raises
     ------
     ForeignFileError
-        With the names of what is missing, too much, or of another shape.
+        With the names of what is missing, too much, of another shape, or no finite number.
     """
     card = imported.card
-    network = create_network(card.architecture, card.in_channels, card.num_classes, **card.config)
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    parameters = _parameters(card, source)
+    wanted = {key: tuple(value.shape) for key, value in parameters.items()}
     given = {key: tuple(value.shape) for key, value in imported.weights.items()}
     faults = [
         f"{what} {listed(names)}"
@@ -54,6 +54,14 @@ def check_fits(imported: Imported, source: str) -> None:
                     if key in given and given[key] != shape
                 ],
             ),
+            (
+                "not real, finite numbers:",
+                [
+                    key
+                    for key, value in imported.weights.items()
+                    if key in parameters and not _can_replace(value, parameters[key])
+                ],
+            ),
         )
         if names
     ]
@@ -62,6 +70,35 @@ def check_fits(imported: Imported, source: str) -> None:
             f"{source} does not hold the weights of the {card.architecture} that it seems to be; "
             f"check the preset and the config ({'; '.join(faults)})."
         )
+
+
+def _parameters(card: ModelCard, source: str) -> dict[str, Tensor]:
+    """Give the parameters of the card's network, without memory for them where that is possible.
+
+    What a file says of its network may be wrong by orders of magnitude, or meant to fill memory.
+    """
+    size = (card.architecture, card.in_channels, card.num_classes)
+    try:
+        with torch.device("meta"):
+            return create_network(*size, **card.config).state_dict()
+    except RuntimeError:  # some networks read numbers while they are built
+        pass
+    try:
+        return create_network(*size, **card.config).state_dict()
+    except RuntimeError as error:
+        raise ForeignFileError(
+            f"{source} describes a {card.architecture} that cannot be built "
+            f"({' '.join(str(error).split())[:200]}); ask its publisher for the right file."
+        ) from error
+
+
+def _can_replace(weight: Tensor, fresh: Tensor) -> bool:
+    """Say whether a tensor holds numbers of the kind that a fresh network has in its place."""
+    if weight.is_meta or weight.is_quantized or weight.layout != torch.strided:
+        return False
+    if weight.is_floating_point() != fresh.is_floating_point() or weight.is_complex():
+        return False
+    return bool(weight.isfinite().all())
 
 
 def check_labels(labels: LabelScheme, num_classes: int, source: str) -> None:

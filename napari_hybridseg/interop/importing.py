@@ -57,12 +57,14 @@ def import_checkpoint(
         raise ForeignFileError(f"{path} does not exist; give a file or folder that does.")
     tree = open_tree(path)
     if tree is None:
+        if folds is not None:
+            raise ForeignFileError(f"{path} is one file and has no folds; leave the fold out.")
         return import_authors_file(path, preset, architecture, labels, config)
     imported = _import_tree(tree, labels, folds)
-    if architecture not in (None, imported.card.architecture):
+    card = imported.card
+    if architecture not in (None, card.architecture, card.config.get("member")):
         raise ForeignFileError(
-            f"{path} is a {imported.card.architecture}, not a {architecture}; leave the "
-            "architecture out."
+            f"{path} is of {card.architecture}, not of {architecture}; leave the architecture out."
         )
     if preset is not None or config is not None:
         raise ForeignFileError(

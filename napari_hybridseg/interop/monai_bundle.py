@@ -33,6 +33,10 @@ INFERENCE = "configs/inference.json"
 METADATA = "configs/metadata.json"
 WEIGHTS = "models/model.pt"
 
+_MAKE_A_LABEL_MAP = frozenset(
+    ("Activations", "AsDiscrete", "Invert", "SaveImage", "EnsureType", "ToTensor", "CastToType")
+)
+
 
 def import_monai_bundle(tree: FileTree, labels: LabelScheme | None = None) -> Imported:
     """Turn a MONAI bundle into one of our checkpoints.
@@ -96,7 +100,7 @@ def _import(tree: FileTree, labels: LabelScheme | None) -> Imported:
         licence=str(metadata.get("license", "")),
         attribution=str(metadata.get("authors", "")),
         intended_use=str(metadata.get("intended_use") or "Research only; not a medical device."),
-        limitations=_limitations(left_out),
+        limitations=_limitations(left_out, _postprocessing_left_out(config)),
     )
     imported = Imported(card, weights)
     check_fits(imported, str(tree.path))
@@ -130,8 +134,19 @@ def _modality(metadata: Mapping[str, Any]) -> str:
     return str(next(iter(inputs.values()))["modality"]) if inputs else ""
 
 
-def _limitations(left_out: tuple[str, ...]) -> str:
+def _postprocessing_left_out(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the steps that change a label map after the network; those that make it one do not."""
+    names = [
+        str(transform["_target_"]).rsplit(".", 1)[-1].removesuffix("d")
+        for transform in config.get("postprocessing", {}).get("transforms", ())
+    ]
+    return tuple(name for name in names if name not in _MAKE_A_LABEL_MAP)
+
+
+def _limitations(left_out: tuple[str, ...], not_done: tuple[str, ...]) -> str:
     said = "Grids are resampled to the box of the volume, so voxels lie a little beside MONAI's."
     if left_out:
         said += f" Left out of its preprocessing: {', '.join(left_out)}."
+    if not_done:
+        said += f" Left out of its postprocessing: {', '.join(not_done)}."
     return said

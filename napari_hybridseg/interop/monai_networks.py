@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_hybridseg.interop.foreign_files import ForeignFileError
+from napari_hybridseg.interop.monai_mednext import size_of_mednext, with_expansion_of_each_stage
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ _STRIDED = {
     "strides": ("strides", None),
     "kernel_size": ("kernel", 3),
 }
+# beside a layer's name: what the weights show or only training needs, and what must be torch's
+_FREE_OPTIONS = ("affine", "inplace", "momentum", "num_parameters", "init")
+_OPTIONS = {"eps": 1e-5, "negative_slope": 0.01}
+
 _CLASSES: Mapping[str, _Class] = {
     "UNet": _Class(
         "unet",
@@ -122,7 +127,24 @@ _CLASSES: Mapping[str, _Class] = {
         },
         ("img_size", "drop_rate", "attn_drop_rate", "dropout_path_rate", "use_checkpoint"),
     ),
+    "MedNeXt": _Class(
+        "mednext",
+        {
+            **_DIMS,
+            "init_filters": ("init_filters", 32),
+            "kernel_size": ("kernel", 7),
+            "encoder_expansion_ratio": ("encoder_expansion", 2),
+            "bottleneck_expansion_ratio": ("bottleneck_expansion", 2),
+            "decoder_expansion_ratio": ("decoder_expansion", 2),
+            "blocks_down": ("blocks_down", (2, 2, 2, 2)),
+            "blocks_bottleneck": ("blocks_bottleneck", 2),
+            "blocks_up": ("blocks_up", (2, 2, 2, 2)),
+            "use_residual_connection": ("residual", False),
+        },
+        {"deep_supervision": False, "norm_type": "group", "global_resp_norm": False},
+    ),
 }
+_SPELLINGS = {name.lower(): name for name in (*_CLASSES, "DynUNet")}
 
 
 def network_of_definition(definition: Mapping[str, Any]) -> tuple[str, dict[str, Any], int, int]:
@@ -139,10 +161,17 @@ def network_of_definition(definition: Mapping[str, Any]) -> tuple[str, dict[str,
         If it is a network, or a variant of one, that we do not have.
     """
     arguments = {key: value for key, value in definition.items() if not key.startswith("_")}
-    name = str(definition["_target_"]).rsplit(".", 1)[-1]
+    target = str(definition["_target_"]).rsplit(".", 1)[-1]
+    # MONAI has each class under several spellings
+    name = _SPELLINGS.get(target.lower(), target)
     inputs, outputs = int(arguments.pop("in_channels")), int(arguments.pop("out_channels"))
+    for key, value in arguments.items():
+        _refuse_options(name, key, value)
     if name == "DynUNet":
         return "dynunet", _dynunet(arguments), inputs, outputs
+    size = size_of_mednext(target)
+    if size is not None:
+        name, arguments = "MedNeXt", {**size, **arguments}
     if name not in _CLASSES:
         raise ForeignFileError(
             f"This MONAI bundle's network is a {name}; these can be imported: "
@@ -154,15 +183,12 @@ def network_of_definition(definition: Mapping[str, Any]) -> tuple[str, dict[str,
             continue
         if key not in known.fixed or _plain(value) != _plain(known.fixed[key]):
             _refuse(name, key, value)
-    return (
-        known.architecture,
-        {
-            ours: _plain(arguments.get(key, default))
-            for key, (ours, default) in known.settings.items()
-        },
-        inputs,
-        outputs,
-    )
+    settings = {
+        ours: _plain(arguments.get(key, default)) for key, (ours, default) in known.settings.items()
+    }
+    if name == "MedNeXt":
+        settings = with_expansion_of_each_stage(settings)
+    return known.architecture, settings, inputs, outputs
 
 
 def _dynunet(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,6 +198,9 @@ def _dynunet(arguments: Mapping[str, Any]) -> dict[str, Any]:
     norm = arguments.get("norm_name", "instance")
     if _plain(norm) != "instance":
         _refuse("DynUNet", "norm_name", norm)
+    activation = arguments.get("act_name", "leakyrelu")
+    if _plain(activation) != "leakyrelu":
+        _refuse("DynUNet", "act_name", activation)
     if arguments.get("trans_bias"):
         _refuse("DynUNet", "trans_bias", True)
     dims = int(arguments["spatial_dims"])
@@ -188,6 +217,15 @@ def _dynunet(arguments: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "residual": bool(arguments.get("res_block", False)),
     }
+
+
+def _refuse_options(name: str, key: str, value: Any) -> None:
+    """Refuse ``["LEAKYRELU", {"negative_slope": 0.2}]``, which weights do not show."""
+    pair = isinstance(value, (list, tuple)) and len(value) == 2
+    options = value[1] if pair and isinstance(value[1], Mapping) else {}
+    for option, given in options.items():
+        if option not in _FREE_OPTIONS and given != _OPTIONS.get(option):
+            _refuse(name, key, value)
 
 
 def _refuse(name: str, key: str, value: Any) -> None:

@@ -139,7 +139,7 @@ def _fold_names(tree: FileTree, wished: Sequence[str] | None) -> list[str]:
         {found[1] for n in tree.names if (found := re.match(r"fold_(\d+|all)/checkpoint_", n))}
     )
     numbered = [name for name in there if name != "all"]
-    chosen = list(wished) if wished else numbered or there
+    chosen = list(dict.fromkeys(wished)) if wished else numbered or there
     missing = [name for name in chosen if name not in there]
     if missing or not chosen:
         have = ", ".join(there) or "none"

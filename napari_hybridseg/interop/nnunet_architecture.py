@@ -15,10 +15,17 @@ _NAMES = {
 # what our builder does; a plan that wants anything else is of another network
 _FIXED: Mapping[str, tuple[Any, ...]] = {
     "conv_bias": (True,),
+    "norm_op": (
+        "torch.nn.modules.instancenorm.InstanceNorm2d",
+        "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "torch.nn.InstanceNorm2d",
+        "torch.nn.InstanceNorm3d",
+    ),
     "norm_op_kwargs": ({"eps": 1e-5, "affine": True},),
     "dropout_op": (None,),
     "nonlin": ("torch.nn.LeakyReLU", "torch.nn.modules.activation.LeakyReLU"),
     "nonlin_kwargs": ({"inplace": True}, {}, None),
+    "nonlin_first": (False,),
 }
 
 

@@ -34,7 +34,7 @@ def sniff(state: Mapping[str, Tensor], name: str) -> Sniffed:
     """
     try:
         found = next((found for look in _SNIFFERS if (found := look(state))), None)
-    except (KeyError, IndexError, ZeroDivisionError, ValueError) as error:
+    except (KeyError, IndexError, ZeroDivisionError, ValueError, TypeError) as error:
         raise ForeignFileError(
             f"{name} holds only a part of a network ({error} is missing or too small); ask its "
             "publisher for the whole state dict."

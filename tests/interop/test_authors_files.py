@@ -13,6 +13,7 @@ from foreign_support import (
     network,
     rebuilt,
 )
+from safetensors.torch import save_file
 
 from napari_hybridseg.interop import ForeignFileError, import_checkpoint
 from napari_hybridseg.labels import LabelScheme
@@ -112,14 +113,14 @@ def test_wrapper_prefixes(tmp_path, wrapper):
     assert import_checkpoint(path, preset="flare2021").card.architecture == "uxnet-3d"
 
 
-@pytest.mark.parametrize("averaged", [True, False])
-def test_cbim_averaged_weights_come_first(tmp_path, averaged):
+@pytest.mark.parametrize(("averaged", "without"), [(True, None), (False, None), (False, {})])
+def test_cbim_averaged_weights_come_first(tmp_path, averaged, without):
     state = authors_state(network("utnetv2-2d", 1, 4, TINY_UTNETV2), "utnetv2-2d", TINY_UTNETV2)
     zeros = {key: torch.zeros_like(value) for key, value in state.items()}
     content = {
         "epoch": 3,
         "model_state_dict": zeros if averaged else state,
-        "ema_model_state_dict": state if averaged else None,
+        "ema_model_state_dict": state if averaged else without,
         "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 0.1, "params": [0]}]},
     }
     imported = import_checkpoint(write(tmp_path, content), preset="acdc")
@@ -145,6 +146,20 @@ def test_cotr_file_of_nnunet_v1(tmp_path):
     assert card.config["axis_order"] == "legacy"
     assert card.config["heads"] == 6
     assert card.preprocessing.orientation == "as-stored"
+
+
+def test_the_same_weights_as_safetensors(tmp_path):
+    source = uxnet_file(tmp_path)
+    path = tmp_path / "best.safetensors"
+    save_file(torch.load(source, weights_only=True), path)
+    left, right = (import_checkpoint(file, preset="flare2021") for file in (source, path))
+    assert left.weights.keys() == right.weights.keys()
+    assert all(torch.equal(left.weights[key], right.weights[key]) for key in left.weights)
+
+
+def test_a_fold_of_a_single_file_is_refused(tmp_path):
+    with pytest.raises(ForeignFileError, match="has no folds"):
+        import_checkpoint(uxnet_file(tmp_path), preset="flare2021", folds=["0"])
 
 
 def test_old_unused_convolution_of_uxnet_is_left_out(tmp_path):

@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from foreign_support import torch_bytes, write_json
+from foreign_support import TINY_UXNET, authors_state, network, torch_bytes, write_json
+from helpers import tiny_checkpoint
 
 from napari_hybridseg.interop import ForeignFileError, import_checkpoint
 from napari_hybridseg.interop.foreign_files import read_torch_file
@@ -79,6 +80,60 @@ def test_a_file_without_a_table_of_weights_is_refused(tmp_path, content):
     path = tmp_path / "odd.pth"
     path.write_bytes(torch_bytes(content))
     assert "no table of weights" in refused(path)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_torchscript_program_is_refused(tmp_path):
+    path = tmp_path / "model.ts"
+    torch.jit.save(torch.jit.trace(torch.nn.Conv2d(1, 1, 1), torch.zeros(1, 1, 2, 2)), path)
+    assert "model.ts holds a program (TorchScript)" in refused(path)
+
+
+def test_a_file_of_ours_needs_no_import(tmp_path):
+    path = tiny_checkpoint(tmp_path).path
+    assert "needs no import" in refused(path, preset="flare2021")
+
+
+def test_a_damaged_safetensors_file_is_refused(tmp_path):
+    path = tmp_path / "cut.safetensors"
+    path.write_bytes(b"anything")
+    assert "is no whole .safetensors file" in refused(path, preset="flare2021")
+
+
+def uxnet_state():
+    return authors_state(network("uxnet-3d", 1, 5, TINY_UXNET), "uxnet-3d", TINY_UXNET)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weight: weight * torch.nan,
+        lambda weight: weight.to(torch.complex64),
+        lambda weight: weight.to(torch.int32),
+        lambda weight: weight.to_sparse(),
+        lambda weight: weight.to("meta"),
+    ],
+    ids=["nan", "complex", "whole", "sparse", "meta"],
+)
+def test_weights_that_are_no_numbers_to_calculate_with_are_refused(tmp_path, change):
+    state = uxnet_state()
+    state["out.conv.conv.bias"] = change(state["out.conv.conv.bias"])
+    path = tmp_path / "odd.pth"
+    path.write_bytes(torch_bytes(state))
+    assert "(not real, finite numbers: head.bias)" in refused(path, preset="flare2021")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_precision_are_taken(tmp_path, dtype):
+    path = tmp_path / "half.pth"
+    path.write_bytes(torch_bytes({k: v.to(dtype) for k, v in uxnet_state().items()}))
+    assert import_checkpoint(path, preset="flare2021").card.num_classes == 5
+
+
+def test_a_number_where_a_weight_should_be_is_refused(tmp_path):
+    path = tmp_path / "odd.pth"
+    path.write_bytes(torch_bytes(uxnet_state() | {"out.conv.conv.weight": torch.tensor(1.0)}))
+    assert "only a part of a network" in refused(path, preset="flare2021")
 
 
 def test_an_unknown_network_is_refused(tmp_path):

@@ -10,8 +10,9 @@ from foreign_support import rebuilt, torch_bytes, write_json
 from monai.networks import nets
 
 from napari_hybridseg.interop import ForeignFileError, import_checkpoint
-from napari_hybridseg.interop.monai_networks import _CLASSES, _plain
+from napari_hybridseg.interop.monai_networks import _CLASSES, _plain, network_of_definition
 from napari_hybridseg.model_card import ClipRescale, PercentileRescale, ZScore
+from napari_hybridseg.networks import create_network
 
 UNET = {
     "_target_": "UNet",
@@ -94,6 +95,15 @@ NETWORKS = {
         "filters": [4, 6, 8],
         "deep_supervision": True,
     },
+    "mednext": {
+        "_target_": "monai.networks.nets.MedNeXt",
+        "init_filters": 4,
+        "kernel_size": 3,
+        "blocks_down": [1, 2],
+        "blocks_up": [2, 1],
+        "encoder_expansion_ratio": [2, 3],
+        "bottleneck_expansion_ratio": 3,
+    },
 }
 
 
@@ -137,6 +147,53 @@ def test_computes_what_monais_class_computes(tmp_path, name):
         expected = source(image)
         expected = expected[-1] if isinstance(expected, list) else expected
         torch.testing.assert_close(rebuilt(imported)(image), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("target", ["MedNeXtS", "MedNextBase", "MedNeXtM", "MedNextLarge"])
+def test_sizes_of_mednext_are_monais(target):
+    with torch.device("meta"):
+        theirs = getattr(nets, target)(spatial_dims=3, in_channels=2, out_channels=3)
+        name, settings, inputs, classes = network_of_definition(
+            {"_target_": target, "in_channels": 2, "out_channels": 3}
+        )
+        ours = create_network(name, inputs, classes, **settings)
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {
+        k: v.shape for k, v in theirs.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("target", ["Unet", "unet", "monai.networks.nets.unet.Unet"])
+def test_other_spellings_of_a_class(target):
+    assert network_of_definition({**UNET, "_target_": target})[0] == "unet"
+
+
+@pytest.mark.parametrize(
+    ("options", "taken"),
+    [
+        (["LEAKYRELU", {"inplace": True, "negative_slope": 0.01}], True),
+        (["LEAKYRELU", {"negative_slope": 0.2}], False),
+        (["LEAKYRELU", {"beta": 3}], False),
+    ],
+)
+def test_options_that_weights_do_not_show_are_ours_or_refused(options, taken):
+    definition = {**UNET, "act": options}
+    if taken:
+        assert network_of_definition(definition)[1]["act"] == "leakyrelu"
+        return
+    with pytest.raises(ForeignFileError, match="UNet has act"):
+        network_of_definition(definition)
+
+
+def test_a_norm_of_another_epsilon_is_refused():
+    with pytest.raises(ForeignFileError, match="UNet has norm"):
+        network_of_definition({**UNET, "norm": ["BATCH", {"eps": 1e-3, "momentum": 0.1}]})
+
+
+@pytest.mark.parametrize("activation", ["relu", ["leakyrelu", {"negative_slope": 0.3}]])
+def test_dynunet_of_another_activation_is_refused(activation):
+    definition = {**NETWORKS["dynunet"], "in_channels": 1, "out_channels": 3}
+    with pytest.raises(ForeignFileError, match="DynUNet has act_name"):
+        network_of_definition({**definition, "act_name": activation})
 
 
 @pytest.mark.parametrize("name", _CLASSES)
@@ -194,6 +251,18 @@ def test_intensity(tmp_path, transform, expected):
 def test_what_is_left_out_is_said(tmp_path):
     config = with_transform({"_target_": "CropForegroundd", "source_key": "image"})
     assert "CropForeground" in import_checkpoint(bundle(tmp_path, config)).card.limitations
+
+
+def test_postprocessing_that_is_not_done_is_said(tmp_path):
+    steps = [
+        {"_target_": "Activationsd", "softmax": True},
+        {"_target_": "Invertd"},
+        {"_target_": "AsDiscreted", "argmax": True},
+        {"_target_": "KeepLargestConnectedComponentd", "applied_labels": [1]},
+        {"_target_": "SaveImaged"},
+    ]
+    card = import_checkpoint(bundle(tmp_path, changed(postprocessing={"transforms": steps}))).card
+    assert card.limitations.endswith("of its postprocessing: KeepLargestConnectedComponent.")
 
 
 def test_references_are_followed(tmp_path):

@@ -136,6 +136,33 @@ def test_numbered_folds_come_before_all(tmp_path, plain):
     same_logits(import_checkpoint(folder), plain)
 
 
+def test_a_fold_that_is_named_twice_counts_once(tmp_path, plain):
+    members = {"0": plain, "1": member(PLAIN, seed=1)}
+    folder = write_model(tmp_path, members, FULL, plans({FULL: configuration(PLAIN)}))
+    assert import_checkpoint(folder, folds=["1", "1"]).card.architecture == "plain-conv-unet"
+    both = import_checkpoint(folder, architecture="plain-conv-unet").card
+    assert (both.architecture, both.config["member"]) == ("ensemble", "plain-conv-unet")
+
+
+@pytest.mark.parametrize("above", ["", "Dataset007/nnUNetTrainer__nnUNetPlans__3d_fullres"])
+def test_plans_that_nnunet_copies_beside_its_validation_are_no_second_model(tmp_path, plain, above):
+    folder = model(tmp_path / above, plain)
+    copy = folder / "crossval_results_folds_0_1_2_3_4"
+    copy.mkdir()
+    for name in ("plans.json", "dataset.json"):
+        shutil.copy(folder / name, copy)
+    same_logits(import_checkpoint(tmp_path), plain)
+
+
+def test_a_network_that_fits_in_no_memory_is_refused(tmp_path, plain):
+    vast = architecture({**PLAIN, "channels": (4, 6, 10**6)})
+    with pytest.raises(ForeignFileError, match="of another shape"):
+        import_checkpoint(model(tmp_path / "vast", plain, {"architecture": vast}))
+    vaster = architecture({**PLAIN, "channels": (4, 6, 10**10)})
+    with pytest.raises(ForeignFileError, match="that cannot be built"):
+        import_checkpoint(model(tmp_path / "vaster", plain, {"architecture": vaster}))
+
+
 def test_zip_archive(tmp_path, plain):
     model(tmp_path / "Dataset007" / "nnUNetTrainer__nnUNetPlans__3d_fullres", plain)
     archive = shutil.make_archive(str(tmp_path / "export"), "zip", tmp_path / "Dataset007")
@@ -212,6 +239,12 @@ UNLIKE["arch_kwargs"]["norm_op_kwargs"] = {"eps": 1e-3, "affine": True}
 FOREIGN = {**architecture(PLAIN), "network_class_name": "somebody.nets.UMamba"}
 
 
+def with_argument(key, value):
+    changed = architecture(PLAIN)
+    changed["arch_kwargs"][key] = value
+    return {"architecture": changed}
+
+
 @pytest.mark.parametrize(
     ("changes", "dataset", "plan_changes", "reason"),
     [
@@ -221,6 +254,8 @@ FOREIGN = {**architecture(PLAIN), "network_class_name": "somebody.nets.UMamba"}
         ({"previous_stage": "3d_lowres"}, None, {}, "second stage of a cascade"),
         ({"architecture": FOREIGN}, None, {}, "is a UMamba; only PlainConvUNet and"),
         ({"architecture": UNLIKE}, None, {}, "norm_op_kwargs"),
+        (with_argument("nonlin_first", True), None, {}, "nonlin_first True"),
+        (with_argument("norm_op", "torch.nn.BatchNorm3d"), None, {}, "BatchNorm3d"),
         ({"preprocessor_name": "MyPreprocessor"}, None, {}, "prepares images with MyPreprocessor"),
         ({"resampling_fn_data": "resample_torch_fornnunet"}, None, {}, "resamples with"),
         ({"resampling_fn_data_kwargs": resampling(order=1)}, None, {}, "resamples with"),
