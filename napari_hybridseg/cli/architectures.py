@@ -1,4 +1,4 @@
-"""``hybridseg architectures``: what can be built."""
+"""``hybridseg architectures``: what can be built, and the papers' protocols for it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from napari_hybridseg.networks import (
     architecture_names,
     get_architecture,
 )
+from napari_hybridseg.presets import PRESETS, Preset
 
 
 def architectures(as_json: JsonOption = False) -> None:
-    """List the architectures with their sizes, papers, and what they can explain."""
+    """List the architectures with their sizes, papers, what they can explain, and presets."""
     entries = [_describe(name) for name in architecture_names()]
+    presets = [_describe_preset(preset) for preset in PRESETS]
     if as_json:
-        write_json({"architectures": entries})
+        write_json({"architectures": entries, "presets": presets})
         return
     write_table(
         "Parameters at the paper's size, with the paper's numbers of channels and classes",
@@ -36,6 +38,30 @@ def architectures(as_json: JsonOption = False) -> None:
             for e in entries
         ),
     )
+    write_table(
+        "Presets: for --preset of 'train' and of 'checkpoints import'",
+        ("name", "architectures", "modality", "organs"),
+        (
+            (
+                p["name"],
+                ", ".join(p["architectures"]),
+                p["modality"],
+                ", ".join(p["organs"]),
+            )
+            for p in presets
+        ),
+    )
+
+
+def _describe_preset(preset: Preset) -> dict[str, Any]:
+    return {
+        "name": preset.dataset,
+        "full_name": preset.name,
+        "architectures": [preset.architecture, *preset.also_for],
+        "modality": preset.modality,
+        "organs": [organ.name for organ in preset.labels.organs],
+        "source": preset.source,
+    }
 
 
 def _describe(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``hybridseg checkpoints``: list, show, verify, export."""
+"""``hybridseg checkpoints``: list, show, verify, export; ``import`` has a file of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_hybridseg.finetune.lineage import lineage_of
 from napari_hybridseg.resources import checkpoints_in, find_checkpoints
 
 checkpoints_app = typer.Typer(
-    help="List, show, verify and export checkpoints.", no_args_is_help=True
+    help="List, show, verify, import and export checkpoints.", no_args_is_help=True
 )
 
 NameArgument = Annotated[str, typer.Argument(help="A file, or the name of an installed one.")]

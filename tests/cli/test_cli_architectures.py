@@ -7,6 +7,7 @@ from cli_support import hybridseg
 
 from napari_hybridseg.cli import architectures
 from napari_hybridseg.networks import ArchitectureError, architecture_names
+from napari_hybridseg.presets import PRESETS
 
 
 @pytest.fixture
@@ -37,6 +38,16 @@ def test_architectures_for_people() -> None:
     assert "15.34 M" in ran.out
     assert "15.3 M" in ran.out
     assert "utnetv2-3d" in ran.out
+
+
+@pytest.mark.usefixtures("_few")
+def test_presets_are_listed_with_their_organs() -> None:
+    listed = hybridseg("architectures", "--json").json["presets"]
+    assert [preset["full_name"] for preset in listed] == [preset.name for preset in PRESETS]
+    flare = next(preset for preset in listed if preset["name"] == "flare2021")
+    assert flare["architectures"] == ["uxnet-3d"]
+    assert flare["organs"] == ["liver", "kidney", "spleen", "pancreas"]
+    assert "flare2021" in hybridseg("architectures").out
 
 
 def test_every_architecture_is_listed() -> None:
