@@ -1,4 +1,4 @@
-"""Files to stored images and back: NIfTI, NRRD, MetaImage, MGH, Slicer's segmentations."""
+"""Files to stored images and back: NIfTI, NRRD, MetaImage, MGH, Slicer's segmentations, PNG."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_hybridseg.formats.readers import (
         image_name,
         is_image_path,
+        is_photograph,
         read_image,
         supported_extensions,
     )
@@ -32,6 +33,7 @@ __all__ = [
     "StoredImage",
     "image_name",
     "is_image_path",
+    "is_photograph",
     "read_image",
     "supported_extensions",
     "writable_extensions",

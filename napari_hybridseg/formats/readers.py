@@ -17,6 +17,7 @@ from napari_hybridseg.formats.metaimage import read_metaimage
 from napari_hybridseg.formats.mgh import read_mgh
 from napari_hybridseg.formats.nifti import read_nifti
 from napari_hybridseg.formats.nrrd import read_nrrd
+from napari_hybridseg.formats.photograph import PHOTOGRAPHS, read_photograph
 from napari_hybridseg.formats.stored import FormatError, StoredImage
 
 # The longest ending of a name decides, so '.nii.gz' stands for itself.
@@ -34,6 +35,7 @@ _READERS: Mapping[str, Callable[[Path], RawImage]] = {
     ".mhd": read_metaimage,
     ".mgh": read_mgh,
     ".mgz": read_mgh,
+    **dict.fromkeys(PHOTOGRAPHS, read_photograph),
 }
 _DICOM = ".dcm"
 
@@ -41,6 +43,11 @@ _DICOM = ".dcm"
 def supported_extensions() -> tuple[str, ...]:
     """Give the endings of all files that `read_image` opens, e.g. for a file dialog."""
     return (*_READERS, _DICOM)
+
+
+def is_photograph(path: str | PathLike[str]) -> bool:
+    """Say whether a file's name is that of a photograph, which any program opens."""
+    return _extension(Path(path)) in PHOTOGRAPHS
 
 
 def is_image_path(path: str | PathLike[str]) -> bool:
@@ -70,9 +77,9 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
     Parameters
     ----------
     path : path-like
-        NIfTI, NRRD, MetaImage, MGH or DICOM (see `supported_extensions`), or a folder that holds
-        one DICOM series. Any file of a series opens the whole series; a DICOM SEG or RTSTRUCT
-        opens as a label map.
+        NIfTI, NRRD, MetaImage, MGH, DICOM, PNG or JPEG (see `supported_extensions`), or a folder
+        that holds one DICOM series. Any file of a series opens the whole series; a DICOM SEG or
+        RTSTRUCT opens as a label map.
     sheared : {"refuse", "resample", "resample-nearest"}
         What to do with axes that are not at right angles, and with unevenly spaced DICOM slices:
         refuse, interpolate linearly onto a right-angled, even grid, or take the nearest voxel

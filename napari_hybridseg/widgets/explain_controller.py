@@ -23,7 +23,12 @@ from napari_hybridseg.widgets.explain_layers import ExplainLayers
 from napari_hybridseg.widgets.explain_state import ExplainState, why_not_explain
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import placement_of, volume_of_layer
-from napari_hybridseg.widgets.layer_geometry import grid_of_layer
+from napari_hybridseg.widgets.layer_geometry import (
+    grid_of_layer,
+    place_under,
+    voxels_of,
+    world_at,
+)
 from napari_hybridseg.widgets.organ_tour import go_to
 from napari_hybridseg.widgets.state import FaceState, Phase, Task
 from napari_hybridseg.widgets.voxel_picker import VoxelPicker
@@ -215,7 +220,7 @@ class ExplainController:
             return
         grid = grid_of_layer(layer, self._book.layers)
         place = grid.shown.index(np.asarray(point_mm))
-        go_to(self._viewer, np.asarray(layer.data_to_world(_all_axes(layer, place)))[-3:])
+        go_to(self._viewer, world_at(layer, place))
 
     def _focus(self) -> tuple[float, float, float] | None:
         """Give the point (LPS millimetres) that the viewer's slices go through."""
@@ -223,7 +228,7 @@ class ExplainController:
         if layer is None:
             return None
         grid = grid_of_layer(layer, self._book.layers)
-        place = np.asarray(layer.world_to_data(self._viewer.dims.point))[-3:]
+        place = place_under(layer, self._viewer.dims.point)
         x, y, z = (float(value) for value in grid.shown.world(place))
         return x, y, z
 
@@ -233,8 +238,8 @@ class ExplainController:
         if layer is None:
             return
         grid = grid_of_layer(layer, self._book.layers)
-        place = np.asarray(layer.world_to_data(world))[-3:]
-        if np.any(place < -0.5) or np.any(place > np.asarray(layer.data.shape[-3:]) - 0.5):
+        place = place_under(layer, world)
+        if np.any(place < -0.5) or np.any(place > np.asarray(voxels_of(layer)[-3:]) - 0.5):
             self._desk.say("That is beside the volume; click into it.")
             return
         x, y, z = (round(float(value), 3) for value in grid.shown.world(np.rint(place)))
@@ -282,7 +287,3 @@ class ExplainController:
         if card is not None and "organ" in view.needs and not changed.get("organ", options.organ):
             changed["organ"] = next(iter(card.labels.ids), None)
         return options.model_copy(update=changed)
-
-
-def _all_axes(layer: Any, place: Any) -> Any:
-    return np.concatenate([np.zeros(layer.ndim - 3), place])

@@ -37,11 +37,11 @@ class LayerBook:
         return list(self._viewer.layers)
 
     def volumes(self) -> tuple[Choice, ...]:
-        """List the image layers that have three axes, the top one first."""
+        """List the image layers, the top one first; a photograph is one slice."""
         return tuple(
             Choice(key_of(layer), layer.name)
             for layer in reversed(self.layers)
-            if isinstance(layer, Image) and layer.ndim >= 3 and not layer.rgb and not is_aid(layer)
+            if isinstance(layer, Image) and not is_aid(layer)
         )
 
     def label_maps(self) -> tuple[Choice, ...]:

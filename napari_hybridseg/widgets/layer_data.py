@@ -19,7 +19,11 @@ from napari_hybridseg.widgets.layer_geometry import (
     LayerError,
     LayerGrid,
     grid_of_layer,
+    is_coloured,
+    is_flat,
     plain_metadata,
+    transform_of,
+    voxels_of,
 )
 from napari_hybridseg.widgets.time_series import TIME, is_time_series, shown_time_point
 
@@ -27,6 +31,7 @@ LayerData = tuple[NDArray[np.generic], dict[str, Any], Literal["image", "labels"
 
 _CT_WINDOW = (-160.0, 240.0)  # HU; the abdominal soft tissue window
 _SAMPLES_FOR_CONTRAST = 200_000
+_ONE_SLICE = "A flat image: it is taken as one slice, and its scale as mm."
 _COLOURS = ("red", "green", "blue")
 
 
@@ -128,36 +133,30 @@ def result_layer(
 
 def placement_of(layer: Any) -> dict[str, Any]:
     """Give the layer arguments that put a 3D layer exactly where this one is."""
-    return {
-        "scale": tuple(layer.scale[-3:]),
-        "translate": tuple(layer.translate[-3:]),
-        "rotate": np.asarray(layer.rotate)[-3:, -3:],
-        "shear": np.asarray(layer.shear)[-3:],
-        "affine": np.asarray(layer.affine.affine_matrix)[-4:, -4:],
-        "units": tuple(layer.units[-3:]),
-        "axis_labels": tuple(layer.axis_labels[-3:]),
-    }
+    labels = ("slice", *layer.axis_labels) if is_flat(layer) else tuple(layer.axis_labels[-3:])
+    return transform_of(layer) | {"axis_labels": labels}
 
 
 def volume_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> Volume:
     """Take an image layer as a volume; the array is a view of the layer's where it can be.
 
-    Of a time series it is the time point that the viewer shows.
+    Of a time series it is the time point that the viewer shows. A photograph is one slice, and
+    red, green and blue are three channels.
 
     Raises
     ------
     LayerError
-        If the layer is no 3D image with or without channels in front.
+        If the layer is no image of two or three axes, nor has channels in front of three.
     """
-    if layer.rgb or layer.data.ndim not in (3, 4):
-        raise LayerError(f"{layer.name} is no volume: a 3D grey image is needed.")
     if layer.multiscale:
         raise LayerError(f"{layer.name} is a pyramid; open its full resolution as one image.")
+    if len(voxels_of(layer)) not in (3, 4):
+        raise LayerError(f"{layer.name} has {layer.ndim} axes; a volume has three.")
     grid = grid_of_layer(layer, neighbours)
     about = plain_metadata({"metadata": layer.metadata})
-    notes = (*about.get("notes", ()), *grid.notes)
-    data = layer.data
-    if data.ndim == 4 and is_time_series(layer):
+    notes = (*about.get("notes", ()), *((_ONE_SLICE,) if is_flat(layer) else grid.notes))
+    data = _channels_first(layer)
+    if not is_coloured(layer) and data.ndim == 4 and is_time_series(layer):
         notes += (f"Of its {len(data)} time points the one that the viewer shows is used.",)
         data = data[shown_time_point(layer)]
     array = np.asarray(data)
@@ -169,6 +168,14 @@ def volume_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> Volume:
         modality=about.get("modality", ""),
         notes=notes,
     )
+
+
+def _channels_first(layer: Any) -> Any:
+    """Give a layer's (Z, Y, X) or (C, Z, Y, X) array; opacity is no colour."""
+    if not is_coloured(layer):
+        return layer.data[None] if is_flat(layer) else layer.data
+    colours = np.moveaxis(np.asarray(layer.data)[..., : len(_COLOURS)], -1, 0)
+    return colours[:, None] if is_flat(layer) else colours
 
 
 def label_map_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> LabelMap:

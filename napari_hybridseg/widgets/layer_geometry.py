@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pint
+from napari.layers import Image
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
@@ -128,7 +129,7 @@ def grid_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> LayerGrid:
     Parameters
     ----------
     layer : napari.layers.Layer
-        At least 3D; leading axes are channels.
+        At least 3D, leading axes are channels; or a flat image, which is taken as one slice.
     neighbours : iterable of layers
         Layers of the same viewer: a layer that knows nothing of itself, such as one that the user
         just drew, takes the geometry of one that has the same voxels.
@@ -138,7 +139,52 @@ def grid_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> LayerGrid:
     LayerError
         If it is no regular grid of voxels in three dimensions, or its neighbours disagree.
     """
-    return grid_of_attributes(layer.data.shape, _attributes(layer), neighbours)
+    return grid_of_attributes(voxels_of(layer), _attributes(layer), neighbours)
+
+
+def voxels_of(layer: Any) -> tuple[int, ...]:
+    """Give a layer's shape without its colours, (..., Z, Y, X); a flat image is one slice."""
+    shape = layer.data.shape[:-1] if is_coloured(layer) else layer.data.shape
+    return (1, *shape) if is_flat(layer) else tuple(shape)
+
+
+def is_coloured(layer: Any) -> bool:
+    """Say whether a layer's last axis is red, green and blue."""
+    return isinstance(layer, Image) and layer.rgb
+
+
+def is_flat(layer: Any) -> bool:
+    """Say whether a layer is an image of two axes, such as a photograph."""
+    return isinstance(layer, Image) and layer.ndim == 2
+
+
+def place_under(layer: Any, world: Any) -> NDArray[np.float64]:
+    """Give the place (Z, Y, X) in a layer's array of a point in napari's world."""
+    if is_flat(layer):
+        return np.asarray([0.0, *layer.world_to_data(np.asarray(world)[-2:])])
+    return np.asarray(layer.world_to_data(world), dtype=np.float64)[-3:]
+
+
+def world_at(layer: Any, place: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give the last three axes of napari's world at a place (Z, Y, X) in a layer's array."""
+    if is_flat(layer):
+        return np.asarray([0.0, *layer.data_to_world(place[-2:])])
+    every_axis = np.concatenate([np.zeros(layer.ndim - 3), place])
+    return np.asarray(layer.data_to_world(every_axis), dtype=np.float64)[-3:]
+
+
+def transform_of(layer: Any) -> dict[str, Any]:
+    """Give the layer arguments that put a 3D layer exactly where this one is."""
+    if is_flat(layer):
+        return _raised(layer)
+    return {
+        "scale": tuple(layer.scale[-3:]),
+        "translate": tuple(layer.translate[-3:]),
+        "rotate": np.asarray(layer.rotate)[-3:, -3:],
+        "shear": np.asarray(layer.shear)[-3:],
+        "affine": np.asarray(layer.affine.affine_matrix)[-4:, -4:],
+        "units": tuple(layer.units[-3:]),
+    }
 
 
 def grid_of_attributes(
@@ -262,7 +308,18 @@ def _millimetres_per_unit(
 
 
 def _attributes(layer: Any) -> dict[str, Any]:
+    if is_flat(layer):
+        return _raised(layer) | {"metadata": layer.metadata}
     return {key: getattr(layer, key) for key in _TRANSFORM_KEYS}
+
+
+def _raised(layer: Any) -> dict[str, Any]:
+    """Give where a flat layer lies when it is one slice of a volume, in front of its axes."""
+    keys = ("scale", "translate", "rotate", "shear")
+    own = Affine(ndim=2, **{key: getattr(layer, key) for key in keys})
+    affine = np.eye(4)
+    affine[1:, 1:] = np.asarray(layer.affine.affine_matrix) @ own.affine_matrix
+    return {"affine": affine, "units": (layer.units[0], *layer.units)}
 
 
 def _lies_at(
@@ -271,9 +328,10 @@ def _lies_at(
     step: NDArray[np.float64],
     translate: NDArray[np.float64],
 ) -> bool:
-    if tuple(layer.data.shape[-3:]) != tuple(shape[-3:]):
+    voxels = voxels_of(layer)
+    if voxels[-3:] != tuple(shape[-3:]):
         return False
-    its_step, its_translate, _ = _world_millimetres(layer.data.ndim, _attributes(layer))
+    its_step, its_translate, _ = _world_millimetres(len(voxels), _attributes(layer))
     return np.allclose(its_step, step, atol=_SAME_MM) and np.allclose(
         its_translate, translate, atol=_SAME_MM
     )

@@ -16,6 +16,7 @@ from napari_hybridseg.formats import (
     StoredImage,
     image_name,
     is_image_path,
+    is_photograph,
     read_image,
 )
 from napari_hybridseg.formats.dicom import SeriesInfo, is_dicom, read_series
@@ -39,8 +40,12 @@ PathOrPaths = Union[str, Sequence[str]]
 
 
 def get_reader(path: PathOrPaths) -> Callable[[PathOrPaths], list[LayerData]] | None:
-    """Give the function that opens these files, or None if one of them is not for us."""
-    return read_files if all(is_image_path(each) for each in _as_paths(path)) else None
+    """Give the function that opens these files, or None if one of them is not for us.
+
+    Photographs are napari's own to open, as one layer in colour.
+    """
+    ours = all(is_image_path(each) and not is_photograph(each) for each in _as_paths(path))
+    return read_files if ours else None
 
 
 def read_files(path: PathOrPaths) -> list[LayerData]:

@@ -249,6 +249,13 @@ def test_teaching_follows_the_strokes_and_leaves_the_network_alone(tmp_path: Pat
         last_of(teach(predictor, labels, Strokes.join([(said, 9, False)]), box, options))
 
 
+def test_a_picture_among_scans_is_not_ranked(tmp_path: Path) -> None:
+    (tmp_path / "screenshot.png").touch()
+    assert scans_in(tmp_path) == (tmp_path / "screenshot.png",)
+    (tmp_path / "ct.nii.gz").touch()
+    assert scans_in(tmp_path) == (tmp_path / "ct.nii.gz",)
+
+
 def test_ranking_takes_unlike_scans_in_turn(tmp_path: Path) -> None:
     checkpoint = tiny_checkpoint(tmp_path, windows=WindowDefaults(size=(8, 8, 8), mirror_axes=(2,)))
     folder = tmp_path / "scans"

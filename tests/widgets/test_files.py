@@ -92,6 +92,7 @@ def test_who_opens_medical_files_is_settled_by_a_command(
     (layer,) = viewer.open(path, plugin=None)
     assert "geometry" in layer.metadata["hybridseg"]
     assert get_settings().plugins.extension2reader["*.dcm"] == PLUGIN
+    assert "*.png" not in get_settings().plugins.extension2reader
 
 
 def test_other_files_are_left_to_others_and_bad_ones_say_why(tmp_path):

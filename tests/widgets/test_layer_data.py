@@ -17,7 +17,12 @@ from napari_hybridseg.widgets.layer_data import (
     volume_layers,
     volume_of_layer,
 )
-from napari_hybridseg.widgets.layer_geometry import LayerError, grid_of_layer
+from napari_hybridseg.widgets.layer_geometry import (
+    LayerError,
+    grid_of_layer,
+    place_under,
+    world_at,
+)
 
 SCHEME = LabelScheme.from_names({1: "liver", 7: "spleen"})
 
@@ -109,9 +114,41 @@ def test_channels_become_layers(make_volume):
     assert names == ["scan [0]", "scan [1]"]
 
 
-def test_only_grey_volumes_and_small_labels_are_taken():
-    with pytest.raises(LayerError, match="3D grey"):
-        volume_of_layer(Image(np.zeros((4, 5, 6, 3), dtype=np.uint8), rgb=True))
+@pytest.mark.parametrize("colours", [3, 4])
+def test_colours_become_channels_and_opacity_is_none(colours):
+    data = np.random.default_rng(0).integers(0, 256, (4, 5, 6, colours), dtype=np.uint8)
+    volume = volume_of_layer(Image(data, rgb=True))
+    assert np.array_equal(volume.array, np.moveaxis(data[..., :3], -1, 0))
+
+
+def test_a_photograph_is_one_slice_where_it_lies():
+    data = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    photograph = Image(data, rgb=True, scale=(0.5, 0.25), translate=(10, 20), rotate=30)
+    volume = volume_of_layer(photograph)
+    assert np.array_equal(volume.array, np.moveaxis(data, -1, 0)[:, None])
+    assert volume.geometry.spacing == pytest.approx((0.25, 0.5, 1))
+
+    raised = Labels(np.zeros((1, 5, 6), dtype=np.uint8), **placement_of(photograph))
+    for place in ((0, 0), (4, 5), (2, 3)):
+        assert raised.data_to_world((0, *place))[1:] == pytest.approx(
+            photograph.data_to_world(place)
+        )
+        back = place_under(photograph, photograph.data_to_world(place))
+        assert back == pytest.approx((0, *place))
+        assert world_at(photograph, np.array([0, *place]))[1:] == pytest.approx(
+            photograph.data_to_world(place)
+        )
+
+
+def test_a_flat_grey_image_is_one_slice_of_one_channel():
+    data = np.arange(30, dtype=np.uint16).reshape(5, 6)
+    volume = volume_of_layer(Image(data))
+    assert np.array_equal(volume.array, data[None, None])
+
+
+def test_images_of_many_axes_and_large_labels_are_refused():
+    with pytest.raises(LayerError, match="has 5 axes; a volume has three"):
+        volume_of_layer(Image(np.zeros((2, 2, 4, 5, 6), dtype=np.uint8)))
     with pytest.raises(LayerError, match="65535"):
         label_map_of_layer(Labels(np.full((2, 2, 2), 70000)))
 

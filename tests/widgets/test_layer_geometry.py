@@ -127,7 +127,7 @@ def test_sheared_and_flat_layers_are_refused():
     with pytest.raises(LayerError, match="right angles"):
         grid_of_layer(sheared)
     with pytest.raises(LayerError, match="flat"):
-        grid_of_layer(Image(np.zeros((5, 6))))
+        grid_of_layer(Labels(np.zeros((5, 6), dtype=np.uint8)))
 
 
 def test_cropped_layer_keeps_its_place_in_the_patient(make_volume):

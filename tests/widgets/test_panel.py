@@ -33,6 +33,7 @@ class Panel:
         self._qtbot = qtbot
         _, self.widget = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
         self.state = self.widget.state
+        self.controller = self.widget.controller
         self.run_button = self.widget.segment.button
 
     def add(self, volume: Any, name: str = "scan") -> Any:
@@ -362,7 +363,11 @@ def test_layers_of_other_readers_work_with_a_note(panel, checkpoint_file):
     assert np.array_equal(panel.results[0].scale, (3, 2, 1))
 
 
-def test_flat_and_colour_images_are_no_volumes(panel):
-    panel.viewer.add_image(np.zeros((5, 6)))
-    panel.viewer.add_image(np.zeros((4, 5, 6, 3), dtype=np.uint8), rgb=True)
-    assert panel.state.volumes == ()
+def test_flat_and_colour_images_are_volumes_too(panel):
+    panel.viewer.add_image(np.zeros((5, 6)), name="X-ray")
+    assert panel.state.volume_facts.channels == 1
+    assert "taken as one slice" in panel.widget.volume.notes.text()
+    panel.viewer.add_image(np.zeros((4, 5, 6, 3), dtype=np.uint8), rgb=True, name="sections")
+    assert [choice.text for choice in panel.state.volumes] == ["sections", "X-ray"]
+    panel.controller.choose_volume(panel.state.volumes[0].key)
+    assert panel.state.volume_facts.channels == 3

@@ -28,7 +28,7 @@ from napari_hybridseg.corrections.assist.reports import Ranked, Ranking
 from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Note, Progress, Result
-from napari_hybridseg.formats import is_image_path
+from napari_hybridseg.formats import is_image_path, is_photograph
 from napari_hybridseg.inference.backends import TorchBackend, choose_precision, mirrored_mean
 from napari_hybridseg.inference.devices import cpu_threads
 from napari_hybridseg.inference.options import SegmentOptions
@@ -50,7 +50,9 @@ def scans_in(folder: Path) -> tuple[Path, ...]:
         found = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     except OSError as error:
         raise CorrectionError(f"{folder} cannot be read: {error.strerror}.") from error
-    scans = tuple(path for path in found if path.is_file() and is_image_path(path))
+    images = [path for path in found if path.is_file() and is_image_path(path)]
+    # a picture among volumes is no scan, but something that somebody wrote down
+    scans = tuple(path for path in images if not is_photograph(path)) or tuple(images)
     if not scans:
         raise CorrectionError(f"{folder} holds no image file to rank.")
     return scans
