@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_hybridseg.atomic import write_text
+from napari_hybridseg.atomic import WriteError, refuse_unwritable, write_text
 from napari_hybridseg.cli.console import JsonOption, ResampleOption, remark, write_json, write_table
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import CONVENTIONS, ScoreReport
@@ -31,6 +31,8 @@ def score(
     as_json: JsonOption = False,
 ) -> None:
     """Give Dice, HD95 and volumes per organ."""
+    if csv is not None:
+        _refuse_csv(csv, overwrite, prediction, reference)
     if convention not in CONVENTIONS:
         raise typer.BadParameter(f"{convention!r}; choose {' or '.join(CONVENTIONS)}")
     scheme = None if labels is None else LabelScheme.from_json(labels)
@@ -48,20 +50,35 @@ def score(
     write_scores(report)
 
 
+def _refuse_csv(csv: Path, overwrite: bool, *label_maps: Path) -> None:
+    for path in label_maps:
+        if csv.exists() and path.exists() and csv.samefile(path):
+            raise WriteError(f"{csv} is a label map itself; choose another name for its scores.")
+    if csv.exists() and not overwrite:
+        raise WriteError(f"{csv} exists already; choose another name, or give --overwrite.")
+    refuse_unwritable(csv, overwrite)
+
+
 def write_scores(report: ScoreReport) -> None:
     """Write a report as a table to stdout, its notes to stderr."""
     write_table(
         f"HD95: convention '{report.convention}'; NSD at {report.tolerance_mm:g} mm",
-        ("organ", "Dice", "HD95 mm", "ASSD mm", "NSD", "volume mL", "reference mL", ""),
+        (
+            *("organ", "Dice", "IoU", "HD95 mm", "HD100 mm", "ASSD mm", "NSD"),
+            *("volume mL", "reference mL", "difference mL", ""),
+        ),
         (
             (
                 row["name"],
                 _number(row["dice"], 3),
+                _number(row["iou"], 3),
                 _number(row["hd95_mm"], 2),
+                _number(row["hd100_mm"], 2),
                 _number(row["assd_mm"], 2),
                 _number(row["nsd"], 3),
                 _number(row["volume_ml"], 2),
                 _number(row["reference_volume_ml"], 2),
+                _number(row["volume_difference_ml"], 2, "+"),
                 "" if row["status"] in (None, "scored") else row["status"],
             )
             for row in report.rows()
@@ -71,5 +88,6 @@ def write_scores(report: ScoreReport) -> None:
         remark(f"Note: {note}")
 
 
-def _number(value: Any, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def _number(value: Any, digits: int, sign: str = "") -> str:
+    # what rounds to zero has no sign: -0.0 + 0.0 is 0.0
+    return "" if value is None else f"{round(value, digits) + 0.0:{sign}.{digits}f}"

@@ -67,11 +67,7 @@ def score(
     notes = [f"{given.name}: {note}" for given in (prediction, reference) for note in given.notes]
     array = on_grid_of(prediction, reference)
     if not prediction.geometry.same_grid(reference.geometry):
-        notes.append(
-            f"The prediction ({prediction.geometry.describe()}) was put onto the reference's "
-            f"grid ({reference.geometry.describe()}) by nearest neighbour; what lies outside "
-            "either grid does not count."
-        )
+        notes.append(_regridded(prediction.geometry, reference.geometry))
     given = None if labels is None else labels if isinstance(labels, Mapping) else tuple(labels)
 
     def choose(present: tuple[int, ...]) -> Mapping[int, str]:
@@ -93,6 +89,17 @@ def score(
     if not isinstance(given, Mapping):
         notes.extend(_name_conflicts(report, prediction, reference))
     return report.model_copy(update={"notes": (*notes, *report.notes)})
+
+
+def _regridded(source: Geometry, target: Geometry) -> str:
+    here, there = source.describe(), target.describe()
+    if here == there:
+        here = "as many voxels of the same size in another place"
+    return (
+        f"The prediction ({here}) was put onto the reference's grid ({there}) by nearest "
+        "neighbour: what it has outside the reference's grid does not count, and what the "
+        "reference has outside the prediction's counts as missed."
+    )
 
 
 def _unchanged(

@@ -164,6 +164,8 @@ def _organ_score(
 
 
 def _one_sided_notes(organs: Sequence[OrganScore]) -> list[str]:
+    if not organs:
+        return ["Neither label map has an organ: there is nothing to score."]
     notes = []
     for status, meaning in (
         ("missed", "in the reference but not predicted"),

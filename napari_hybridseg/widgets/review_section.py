@@ -24,6 +24,10 @@ from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import Choice, FaceState, Task, why_not_score
 
 _NONE = Choice("", "none")
+_ERRORS_HELP = (
+    "Show what is too much (orange), missing (blue) and another organ (purple), and yellow lines "
+    "as long as HD95."
+)
 _NO_SCORES = "There are no scores yet."
 
 
@@ -99,7 +103,7 @@ class ReviewSection(QWidget):
         self.table.show_score(score)
         self.errors_button.setChecked(self._state.shows_errors)
         for button, purpose in (
-            (self.errors_button, "Show what is too much and what is missing, and the HD95 lines."),
+            (self.errors_button, _ERRORS_HELP),
             (self.next_button, "Go to the largest error of the worst organ, then of the next."),
             (self.copy_button, "Copy the table, to paste it into a spreadsheet."),
             (self.save_button, "Save every number as a CSV or JSON file."),

@@ -71,7 +71,8 @@ def columns_of(score: Score | None) -> tuple[Column, ...]:
     if score is not None and score.first is not None:
         columns.insert(_DICE + 1, _change_column(score.first))
     if score is not None and score.rival is not None:
-        columns += _rival_columns(score.rival, score.rival_name)
+        place = columns.index(_BASE[_HD95]) + 1
+        columns[place:place] = _rival_columns(score.rival, score.rival_name)
     return tuple(columns)
 
 
@@ -102,7 +103,7 @@ def _rival_columns(rival: ScoreReport, name: str) -> list[Column]:
             digits=3,
         ),
         Column(
-            "other\nHD95",
+            "other\nHD95 mm",
             f"HD95 in millimetres of '{name}' against the same reference "
             "(convention: {convention}).",
             of("hd95_mm"),

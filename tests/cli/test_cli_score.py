@@ -83,3 +83,29 @@ def test_bad_names_get_one_sentence(pair: tuple[Path, Path], tmp_path: Path, con
     ran = hybridseg("score", *pair, "--labels", tmp_path / "names.json")
     assert ran.code == 1
     assert "holds no label names" in ran.sentence
+
+
+def test_every_number_is_in_the_table_with_its_unit(pair: tuple[Path, Path]) -> None:
+    words = " ".join(hybridseg("score", *pair).out.split())
+    for title in ("IoU", "HD95 mm", "HD100 mm", "ASSD mm", "difference mL"):
+        assert title in words
+    assert "0.500" in words
+    assert "-0.06" in words
+
+
+def test_a_csv_that_cannot_be_written_is_said_before_the_work(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "missing" / "scores.csv"
+    ran = hybridseg("score", tmp_path / "nothing.nrrd", pair[1], "--csv", out)
+    assert ran.code == 1
+    assert "the folder" in ran.sentence
+
+
+def test_a_label_map_is_never_replaced_by_its_scores(pair: tuple[Path, Path]) -> None:
+    for path in pair:
+        before = path.read_bytes()
+        ran = hybridseg("score", *pair, "--csv", path, "--overwrite")
+        assert ran.code == 1
+        assert "is a label map" in ran.sentence
+        assert path.read_bytes() == before

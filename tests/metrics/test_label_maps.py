@@ -146,3 +146,29 @@ def test_painting_never_leaves_an_old_score(maps, strokes) -> None:
         painted[z, y, x] = label
     now = label_map(painted)
     assert score(now, reference, since=scored) == score(now, reference)
+
+
+def test_nothing_at_all_is_said() -> None:
+    empty = label_map(np.zeros((4, 5, 6), np.uint8))
+    report = score(empty, empty)
+    assert report.organs == ()
+    assert "nothing to score" in report.notes[0]
+    assert score(empty, label_map(empty.array, names={1: "liver"})).notes == ()
+
+
+def test_what_the_predictions_grid_does_not_reach_is_missed_and_the_note_says_so() -> None:
+    a = np.zeros((8, 8, 8), np.uint8)
+    a[2:6, 2:6, 2:6] = 1
+    report = score(label_map(a[:4].copy()), label_map(a))
+    assert report.organ(1).volume_ml == pytest.approx(report.organ(1).reference_volume_ml / 2)
+    (note,) = report.notes
+    assert "counts as missed" in note
+
+
+def test_a_grid_of_the_same_size_in_another_place_is_told_apart() -> None:
+    a, b = balls((10, 30, 30))
+    shifted = score(label_map(a, origin=(1.6, 0.0, 0.0)), label_map(b)).notes[0]
+    assert "another place" in shifted
+    turned = score(label_map(a, turn=(0.8, 0.6, 0, -0.6, 0.8, 0, 0, 0, 1.0)), label_map(b)).notes[0]
+    assert "another place" in turned
+    assert "another place" not in score(label_map(a[1:].copy()), label_map(b)).notes[0]

@@ -216,7 +216,7 @@ def test_both_checkpoints_have_an_overlay_and_a_column_of_scores(
     review = panel.widget.review
     titles, *rows = review.table.scores.texts()
     columns = [titles.index(name) for name in ("Dice", "other Dice")]
-    hd95s = [titles.index(name) for name in ("HD95 mm (monai)", "other HD95 (monai)")]
+    hd95s = [titles.index(name) for name in ("HD95 mm (monai)", "other HD95 mm (monai)")]
     liver = next(row for row in rows if row[0] == "liver")
     assert [liver[n] for n in columns] == [f"{dice(m.data):.3f}" for m in (childs, parents)]
     assert float(liver[columns[0]]) > float(liver[columns[1]])
