@@ -78,6 +78,8 @@ def refuse_unwritable(path: Path, overwrite: bool) -> None:
         target = Path(path).resolve()
         if target.is_dir():
             raise IsADirectoryError(None, "it is a folder")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(None, f"the folder {Path(path).parent} does not exist")
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 import typer
@@ -35,7 +35,11 @@ _Case = tuple[Path, Path]
 
 
 def _choice(name: str, *flags: str) -> Any:
-    return typer.Option(*flags, help=SegmentOptions.model_fields[name].description)
+    field = SegmentOptions.model_fields[name]
+    kinds = (field.annotation, *get_args(field.annotation))
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    said = f"{field.description} One of: {', '.join(words)}." if words else field.description
+    return typer.Option(*flags, help=said, show_default=field.default is not None or "the card's")
 
 
 def segment(
@@ -162,6 +166,11 @@ class _Batch:
         if target.exists() and image.exists() and target.samefile(image):
             raise WriteError(
                 f"{target} is the image itself; choose another name for its label map."
+            )
+        if target.exists() and not self.overwrite:
+            raise WriteError(
+                f"{target} exists already; choose another name, or give --overwrite or "
+                "--skip-existing."
             )
         refuse_unwritable(target, self.overwrite)
         volume = load_volume(image, resample=self.resample)

@@ -117,6 +117,9 @@ class NetworkRunner:
             return (yield from self._gpu.backend(plain, window.float(), windows, key))
         no_choice = wish == "auto" and (precision != "float32" or windows <= _FEW_WINDOWS)
         if device.type != "cpu" or precision == "float16" or no_choice:
+            if wish not in ("auto", "torch"):
+                where = "in float16" if device.type == "cpu" else f"on {device.type}"
+                yield Note(f"{TITLES[wish]} does not run networks {where} here; PyTorch does.")
             return plain
         window = window.float().cpu()
         first = yield from in_thread("Preparing", lambda: _first_run(plain, window))

@@ -49,7 +49,7 @@ class BackendStore:
         try:
             head, _, content = path.read_bytes().partition(b"\n")
             header = json.loads(head)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         if header != _header(key, content):
             return None

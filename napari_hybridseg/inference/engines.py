@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ Compute: TypeAlias = Callable[[Tensor], Tensor]
 
 # TorchScript watches the first run and optimises in the second
 _RUNS_UNTIL_FAST = 2
+_LONGEST_REASON = 200  # characters
 # what torch's tracer and exporters raise for code that they do not take
 _FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
@@ -253,4 +255,7 @@ def _quiet() -> Iterator[None]:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     summary = text.partition("Summary: -- ")[2]  # OpenVINO's last word
-    return (summary or text)[:200] or type(error).__name__
+    # what torch's exporter adds is a piece of its graph
+    reason = (summary or text).partition("[Caused by")[0].rstrip(" .")
+    shown = textwrap.shorten(reason, _LONGEST_REASON, placeholder=" …")
+    return shown or type(error).__name__

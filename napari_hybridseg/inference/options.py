@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class SegmentOptions(BaseModel):
@@ -14,9 +15,9 @@ class SegmentOptions(BaseModel):
 
     device: str = Field(
         default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         title="Device",
-        description="Where the network runs; 'auto' takes a GPU where there is one.",
+        description="Where the network runs: auto, cpu, cuda, cuda:1 (the second GPU) or mps; "
+        "'auto' takes a GPU where there is one.",
     )
     overlap: float | None = Field(
         default=None,
@@ -49,12 +50,15 @@ class SegmentOptions(BaseModel):
         default="auto",
         title="Precision",
         description="Numbers that the network calculates with; 'auto' is float32 on a CPU and "
-        "mixed precision on a GPU.",
+        "mixed precision on a GPU. The shorter ones, bfloat16 and float16, take about half the "
+        "time and memory of a GPU; on a CPU bfloat16 is only sometimes faster and float16 is "
+        "slower. Some voxels at borders may differ.",
     )
     backend: Literal["auto", "torch", "openvino", "onnx"] = Field(
         default="auto",
         title="Backend",
-        description="What runs the network; 'auto' takes the fastest exact one.",
+        description="What runs the network; 'auto' takes the fastest exact one, which is measured "
+        "once, for some seconds. OpenVINO and ONNX Runtime run on a CPU.",
     )
     threads: int = Field(
         default=0,
@@ -79,3 +83,10 @@ class SegmentOptions(BaseModel):
         description="Hand finished parts over while the rest is computed, so that a cancelled run "
         "can be kept as far as it went; costs next to nothing.",
     )
+
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", device):
+            raise ValueError(f"{device!r} is none; choose auto, cpu, cuda, cuda:1 or mps")
+        return device

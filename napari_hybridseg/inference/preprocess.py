@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 from torch.nn import functional
 
+from napari_hybridseg.counting import counted
 from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation
 from napari_hybridseg.inference.cubic import resample_cubic
 from napari_hybridseg.inference.grids import WHOLE, Box, orientation_change, working_grids
@@ -123,8 +124,8 @@ def finite_values(
             raise VolumeError(f"{what} holds no numbers: every voxel is NaN or infinite.")
         channel[bad] = channel[~bad].min()
     return values, (
-        f"{count} voxels of {name} are NaN or infinite; for segmenting they count as the lowest "
-        "value.",
+        f"{counted(count, 'voxel')} of {name} {'is' if count == 1 else 'are'} NaN or infinite; for "
+        "segmenting that counts as the lowest value.",
     )
 
 

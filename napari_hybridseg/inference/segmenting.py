@@ -84,9 +84,10 @@ def _segment(
     yield Progress("Preparing", 0, 1)
     device = pick_device(options.device)
     prepared = prepare(volume, card.preprocessing)
-    plan = plan_run(prepared.working.shape, card, options, _body(volume, prepared, card, options))
-    notes = (*modality_notes(volume, card), *prepared.notes, *_crop_notes(plan))
-    for note in notes:
+    body = _body(volume, prepared, card, options)
+    plan = plan_run(prepared.working.shape, card, options, body)
+    unmet = _unmet_notes(volume, card, options, found_body=body is not None)
+    for note in (*modality_notes(volume, card), *prepared.notes, *_crop_notes(plan), *unmet):
         yield Note(note)
     backend = yield from runner_for(checkpoint, network).backend(
         options.backend,
@@ -180,6 +181,17 @@ def _crop_notes(plan: RunPlan) -> tuple[str, ...]:
     return (
         f"Only the body was looked at: {plan.windows} windows instead of {plan.windows_of_all}.",
     )
+
+
+def _unmet_notes(
+    volume: Volume, card: ModelCard, options: SegmentOptions, *, found_body: bool
+) -> Iterator[str]:
+    """Say which wishes change nothing."""
+    if options.tta and not card.windows.mirror_axes:
+        yield f"{card.name} allows no mirroring, so no mirrored copies were averaged."
+    if not found_body and looks_for_body(options, card, volume.modality):
+        unit = "; check that its values are Hounsfield units" if is_ct(card.modality) else ""
+        yield f"No body stands out in {volume.name}, so all of it was looked at{unit}."
 
 
 def _tables(plan: RunPlan, output: tuple[int, ...], prepared: Prepared, card: ModelCard) -> Tables:

@@ -46,6 +46,7 @@ class CostWatch:
         for signal in (events.volume, events.volume_facts, events.checkpoint, events.options):
             signal.connect(self._refresh)
         events.phase.connect(self._refresh)
+        self._refresh()
 
     def close(self) -> None:
         """Ask for nothing any more."""

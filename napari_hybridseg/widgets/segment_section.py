@@ -57,14 +57,18 @@ class SegmentSection(QWidget):
             signal.connect(self.refresh_options)
         for signal in (events.phase, events.volume_facts, events.checkpoint, events.volume):
             signal.connect(self.refresh_button)
-        events.cost.connect(self.refresh_cost)
+        # another wish may cost the same
+        for signal in (events.cost, events.options):
+            signal.connect(self.refresh_cost)
         self.refresh_options()
-        self.refresh_button()
+        self.refresh_cost()
 
     def refresh_cost(self, _: object = None) -> None:
         """Show what a run would cost."""
         cost = self._state.cost
         line = cost_line(cost) if cost is not None else ""
+        if cost is not None and self._state.options.tta and cost.passes == 1:
+            line += " · the checkpoint allows no mirroring"
         self.cost.show_text(line)
         self.button.say(f"{_HELP}\n{line}" if line else _HELP)
         self.refresh_button()

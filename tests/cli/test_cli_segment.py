@@ -212,3 +212,31 @@ def test_one_moment_of_a_time_series(run, image: Path, tmp_path: Path) -> None:
     there, alone = (load_label_map(tmp_path / name) for name in ("out.nrrd", "alone.nrrd"))
     np.testing.assert_array_equal(there.array, alone.array)
     assert there.source.same_grid(alone.source)
+
+
+def test_the_help_names_every_choice() -> None:
+    words = " ".join(hybridseg("segment", "--help").out.replace("│", " ").split())
+    for choice in ("gaussian", "constant", "openvino", "onnx", "bfloat16", "float16", "cuda"):
+        assert choice in words
+
+
+def test_a_wrong_device_is_answered_with_the_possible_ones(
+    run, image: Path, tmp_path: Path
+) -> None:
+    ran = run(image, "-o", tmp_path / "out.nii.gz", "--device", "gpu")
+    words = " ".join(ran.err.replace("│", " ").split())
+    assert ran.code == 2
+    assert "auto, cpu, cuda, cuda:1 or mps" in words
+    assert "pattern" not in words
+
+
+def test_a_missing_folder_is_named(run, image: Path, tmp_path: Path) -> None:
+    ran = run(image, "-o", tmp_path / "no" / "out.nii.gz")
+    assert ran.code == 1
+    assert "no does not exist" in ran.sentence
+
+
+def test_the_option_that_replaces_is_named(run, image: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.nii.gz"
+    assert run(image, "-o", out).code == 0
+    assert "--overwrite" in run(image, "-o", out).sentence

@@ -261,3 +261,13 @@ def test_the_difference_is_of_probabilities() -> None:
         0.46212, abs=1e-4
     )
     assert softmax_difference(logits * float("nan"), logits) == float("inf")
+
+
+def test_a_wish_that_the_precision_rules_out_is_said(engines: Engines, store: BackendStore) -> None:
+    engines.add("openvino", exact)
+    runner = NetworkRunner(Slow(), "", store)
+    _, (note,) = prepare(runner, "openvino", precision="float16")
+    assert "OpenVINO" in note
+    assert "float16" in note
+    assert prepare(runner, "auto", precision="float16")[1] == []
+    assert prepare(runner, "torch", precision="float16")[1] == []

@@ -99,3 +99,10 @@ def test_the_machine_is_named_with_its_versions() -> None:
     names = machine()
     assert names["torch"] == torch.__version__.split("+")[0] or names["torch"] == torch.__version__
     assert names["cpu"]
+
+
+@pytest.mark.parametrize("head", [b"[" * 200_000, b"[1]", b"\xff\xfe"])
+def test_a_file_that_is_no_entry_is_none(store: BackendStore, head: bytes) -> None:
+    store.write("model", KEY, b"x")
+    only_entry(store).write_bytes(head + b"\nx")
+    assert store.read("model", KEY) is None

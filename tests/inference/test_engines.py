@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from napari_hybridseg.inference import engines as engines_module
 from napari_hybridseg.inference.backend_store import BackendStore
 from napari_hybridseg.inference.engines import ENGINES, EngineError, Recipe
 from napari_hybridseg.networks.deformable_transformer import DeformableTransformer
@@ -141,3 +142,18 @@ class UnknownToOnnx(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.special.bessel_j0(image)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("No such operator. [Caused by the value '%3 defined in (", "No such operator"),
+        ("short\n  and  plain", "short and plain"),
+        ("many words " * 40, "…"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_a_reason_is_short_and_whole(said: str, shown: str) -> None:
+    reason = engines_module._one_line(RuntimeError(said))
+    assert reason == shown or (shown == "…" and reason.endswith("words …"))
+    assert len(reason) <= 200

@@ -415,3 +415,20 @@ def test_a_cancelled_run_can_be_kept_as_far_as_it_went(tiny: Checkpoint) -> None
     np.testing.assert_array_equal(part.array[:rows], whole.array[:rows])
     assert not part.array[rows:].any()
     assert "cancelled" in part.notes[0]
+
+
+def test_a_wish_for_mirroring_that_the_card_does_not_allow_is_said(tiny: Checkpoint) -> None:
+    volume = random_volume((8, 8, 8))
+    options = ONE_THREAD.model_copy(update={"tta": True})
+    (note,) = (e.message for e in segment(volume, tiny, options) if isinstance(e, Note))
+    assert "allows no mirroring" in note
+
+
+def test_a_ct_without_a_body_is_said(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path, modality="CT")
+    volume = replace(random_volume((12, 12, 12)), modality="CT")
+    volume.array[:] = -1000
+    events = segment(volume, checkpoint, ONE_THREAD)
+    (note,) = (e.message for e in events if isinstance(e, Note))
+    assert note.startswith("No body stands out in ")
+    assert "Hounsfield" in note

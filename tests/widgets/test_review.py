@@ -109,7 +109,7 @@ def test_two_label_maps_stand_side_by_side(segmented, tmp_path):
     assert segmented.state.score.rival.organ(LIVER).dice == 1.0
     assert segmented.state.score.report.organ(LIVER).dice < 1.0
     review = segmented.widget.review
-    assert review.table.scores.texts()[0][-2:] == ["other Dice", "other HD95 (monai)"]
+    assert review.table.scores.texts()[0][-4:-2] == ["other Dice", "other HD95 mm (monai)"]
     review.save(tmp_path / "scores.csv")
     rows = [*csv.DictReader((tmp_path / "scores.csv").open())]
     dice = {row["label_map"]: float(row["dice"]) for row in rows if row["label"] == str(LIVER)}
@@ -176,6 +176,18 @@ def test_what_a_run_costs_is_said_before_it(panel, make_volume, checkpoint_file)
     panel.wait_until(lambda: panel.state.options.tta)
     assert "about" in line.text()  # the same probe serves
     assert panel.run_button.toolTip().endswith(line.text())
+
+
+def test_mirroring_that_the_card_does_not_allow_costs_nothing_and_says_so(
+    panel, make_volume, checkpoint_file
+):
+    panel.add(make_volume())
+    panel.widget.checkpoint.chosen.emit(checkpoint_file)
+    assert not panel.state.checkpoint.card.windows.mirror_axes
+    line = panel.widget.segment.cost
+    assert "mirror" not in line.text()
+    panel.widget.segment.options_chosen.emit(panel.state.options.model_copy(update={"tta": True}))
+    assert "the checkpoint allows no mirroring" in line.text()
 
 
 def test_only_the_bodys_windows_are_counted_whatever_is_chosen_then(panel, checkpoint_file):
