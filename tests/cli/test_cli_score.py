@@ -99,7 +99,7 @@ def test_a_csv_that_cannot_be_written_is_said_before_the_work(
     out = tmp_path / "missing" / "scores.csv"
     ran = hybridseg("score", tmp_path / "nothing.nrrd", pair[1], "--csv", out)
     assert ran.code == 1
-    assert "the folder" in ran.sentence
+    assert f"the folder {out.parent} does not exist" in ran.sentence
 
 
 def test_a_label_map_is_never_replaced_by_its_scores(pair: tuple[Path, Path]) -> None:

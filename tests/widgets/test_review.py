@@ -15,6 +15,7 @@ from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.inference.estimate import estimate
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.volume import Volume
+from napari_hybridseg.widgets.layer_data import volume_layers
 from napari_hybridseg.widgets.state import Phase
 
 from .test_panel import Panel
@@ -176,6 +177,20 @@ def test_what_a_run_costs_is_said_before_it(panel, make_volume, checkpoint_file)
     panel.wait_until(lambda: panel.state.options.tta)
     assert "about" in line.text()  # the same probe serves
     assert panel.run_button.toolTip().endswith(line.text())
+
+
+def test_the_cost_is_said_for_what_was_open_before_the_panel(
+    make_napari_viewer_proxy, qtbot, engine, make_volume, checkpoint_file, monkeypatch
+):
+    monkeypatch.setattr(
+        "napari_hybridseg.widgets.controller.find_checkpoints", lambda: [checkpoint_file]
+    )
+    viewer = make_napari_viewer_proxy()
+    data, attributes, _ = volume_layers(make_volume())[0]
+    viewer.add_image(data, **attributes)
+    panel = Panel(viewer, qtbot)
+    line = panel.widget.segment.cost
+    panel.wait_until(lambda: "about 2 s" in line.text())
 
 
 def test_mirroring_that_the_card_does_not_allow_costs_nothing_and_says_so(
