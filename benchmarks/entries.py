@@ -44,6 +44,7 @@ def inference(quick: bool) -> Iterator[Row]:
     """Streamed windows beside MONAI's, the way back beside nnU-Net's."""
     import inference as benchmark
 
+    benchmark.let_waiting_threads_sleep()
     options = argparse.Namespace(full=not quick, rounds=1 if quick else 3)
     yield from map(asdict, benchmark.run(options))
 

@@ -50,7 +50,7 @@ class SegmentOptions(BaseModel):
         default="auto",
         title="Precision",
         description="Numbers that the network calculates with; 'auto' is float32 on a CPU and "
-        "mixed precision on a GPU. The shorter ones, bfloat16 and float16, take about half the "
+        "mixed precision on a GPU. The shorter ones, bfloat16 and float16, take less "
         "time and memory of a GPU; on a CPU bfloat16 is only sometimes faster and float16 is "
         "slower. Some voxels at borders may differ.",
     )
