@@ -205,9 +205,9 @@ SERIES_FOLDERS = [
 OTHERS = {
     ".md": "of an unknown kind",
     ".txt": "of an unknown kind",
-    ".png": "of an unknown kind",
-    ".jpg": "of an unknown kind",
-    ".jpeg": "of an unknown kind",
+    ".png": None,
+    ".jpg": None,
+    ".jpeg": None,
     ".zip": "Git LFS pointer",
     ".nrrd": None,
     ".gz": None,
