@@ -92,6 +92,27 @@ def tiny_checkpoint(folder: Path, seed: int = 0, **changes: Any) -> Checkpoint:
     return save_checkpoint(folder / f"{card.name}.safetensors", network.state_dict(), card)
 
 
+def photograph_checkpoint(folder: Path, name: str = "polyps") -> Path:
+    """Save a small TransFuse for colour photographs, with random weights; give its file."""
+    config: dict[str, Any] = {
+        "cnn_layers": (1, 1, 1),
+        "cnn_widths": (8, 16, 32),
+        "embed_dim": 24,
+        "depth": 1,
+        "num_heads": 2,
+        "grid": (2, 2),
+    }
+    return tiny_checkpoint(
+        folder,
+        name=name,
+        architecture="transfuse-s",
+        config=config,
+        in_channels=3,
+        labels=LabelScheme.from_names({1: "polyp"}),
+        windows=WindowDefaults(size=(1, 32, 32), slice_axis=0),
+    ).path
+
+
 def write_dataset(
     folder: Path, train: int = 3, heldout: int = 1, shape: Sequence[int] = (10, 12, 12)
 ) -> Path:

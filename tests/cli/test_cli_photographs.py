@@ -5,43 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from cli_support import hybridseg
+from helpers import photograph_checkpoint
 from PIL import Image
 
-from napari_hybridseg.checkpoint import save_checkpoint
 from napari_hybridseg.formats import read_image
-from napari_hybridseg.labels import LabelScheme
-from napari_hybridseg.model_card import ModelCard, WindowDefaults
-from napari_hybridseg.networks import create_network
-
-CONFIG = {
-    "cnn_layers": (1, 1, 1),
-    "cnn_widths": (8, 16, 32),
-    "embed_dim": 24,
-    "depth": 1,
-    "num_heads": 2,
-    "grid": (2, 2),
-}
-
-
-def transfuse(folder: Path) -> Path:
-    """Save a small TransFuse for colour photographs, with random weights."""
-    card = ModelCard(
-        name="polyps",
-        architecture="transfuse-s",
-        config=CONFIG,
-        in_channels=3,
-        labels=LabelScheme.from_names({1: "polyp"}),
-        windows=WindowDefaults(size=(1, 32, 32), slice_axis=0),
-    )
-    torch.manual_seed(0)
-    network = create_network("transfuse-s", 3, card.num_classes, **CONFIG)
-    return save_checkpoint(folder / "polyps.safetensors", network.state_dict(), card).path
 
 
 def test_colour_photographs_are_segmented_and_scored(tmp_path: Path) -> None:
-    checkpoint = transfuse(tmp_path)
+    checkpoint = photograph_checkpoint(tmp_path)
     colours = np.random.default_rng(0).integers(0, 256, (45, 61, 3), dtype=np.uint8)
     Image.fromarray(colours).save(tmp_path / "one.png")
     Image.fromarray(colours[::-1]).save(tmp_path / "two.jpg")
@@ -61,7 +33,7 @@ def test_colour_photographs_are_segmented_and_scored(tmp_path: Path) -> None:
 
 
 def test_a_grey_photograph_is_too_little_for_a_network_in_colour(tmp_path: Path) -> None:
-    checkpoint = transfuse(tmp_path)
+    checkpoint = photograph_checkpoint(tmp_path)
     Image.fromarray(np.zeros((45, 61), dtype=np.uint8)).save(tmp_path / "grey.png")
     ran = hybridseg("segment", tmp_path / "grey.png", "-c", checkpoint, "-o", tmp_path / "out")
     assert ran.code == 1

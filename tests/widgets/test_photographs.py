@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers import photograph_checkpoint
 
-from napari_hybridseg.labels import LabelScheme
-from napari_hybridseg.model_card import ModelCard, WindowDefaults
 from napari_hybridseg.widgets.state import Phase
 
-CONFIG = {
-    "cnn_layers": (1, 1, 1),
-    "cnn_widths": (8, 16, 32),
-    "embed_dim": 24,
-    "depth": 1,
-    "num_heads": 2,
-    "grid": (2, 2),
-}
 
-
-@pytest.fixture
-def transfuse(tmp_path):
-    """Give a small TransFuse for colour photographs, with random weights."""
-    import torch
-
-    from napari_hybridseg.checkpoint import save_checkpoint
-    from napari_hybridseg.networks import create_network
-
-    card = ModelCard(
-        name="random-transfuse",
-        architecture="transfuse-s",
-        config=CONFIG,
-        in_channels=3,
-        labels=LabelScheme.from_names({1: "polyp"}),
-        windows=WindowDefaults(size=(1, 32, 32), slice_axis=0),
-    )
-    torch.manual_seed(0)
-    network = create_network("transfuse-s", 3, card.num_classes, **CONFIG)
-    path = tmp_path / "random-transfuse.safetensors"
-    save_checkpoint(path, network.state_dict(), card)
-    return path
-
-
-def test_a_photograph_is_segmented_where_it_lies(make_napari_viewer_proxy, qtbot, transfuse):
+def test_a_photograph_is_segmented_where_it_lies(make_napari_viewer_proxy, qtbot, tmp_path):
     viewer = make_napari_viewer_proxy()
     _, panel = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
     colours = np.random.default_rng(0).integers(0, 256, (45, 61, 3), dtype=np.uint8)
     photograph = viewer.add_image(colours, rgb=True, name="polyp", scale=(2, 2), translate=(5, 7))
-    panel.checkpoint.chosen.emit(transfuse)
+    panel.checkpoint.chosen.emit(photograph_checkpoint(tmp_path, "random-transfuse"))
     panel.segment.button.click()
     qtbot.waitUntil(lambda: not panel.state.phase.is_busy, timeout=60_000)
     assert panel.state.phase is Phase.DONE, panel.controller.report()
