@@ -8,11 +8,11 @@ Plain is the network as it is built, channels first, float32, under ``inference_
 the same number of threads; it is run with channels last as well. Everything that is compared runs
 in turn in one process on the windows of one volume; milliseconds are medians of CPU time over all
 threads per window, divided by the number of threads, because another job on the machine changes
-that little (wall milliseconds follow). GFLOP/s counts convolutions and matrix products; the
-ceiling is what a 1024x1024 matrix product reaches on one thread in the same process. Probabilities
-and labels are compared voxel by voxel in all windows that are run. MB is how far the process's
-peak memory grows while the engine is made from the network and first run, with nothing in its
-cache.
+that little (wall milliseconds follow). GFLOP/s counts convolutions and matrix products, those that
+Winograd's convolutions save too; the ceiling is what a 1024x1024 matrix product reaches on one
+thread in the same process. Probabilities and labels are compared voxel by voxel in all windows that
+are run. MB is how far the process's peak memory grows while the engine is made from the network and
+first run, with nothing in its cache.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def room_for_more(rows: Rows) -> str:
         return ""
     return (
         "as parts of what a matrix product reaches on this core, 4x over the plain network would "
-        f"need {', '.join(told)}; above 1 no engine can get"
+        f"need {', '.join(told)}; products that Winograd's convolutions save count as done, so "
+        "an engine can get above 1, but strides, single taps, norms and attention save none"
     )
 
 

@@ -28,7 +28,7 @@ Key: TypeAlias = Mapping[str, Union[str, int, list[int]]]
 
 _FORMAT = 1
 _LARGEST_TOTAL = 2 << 30
-_PACKAGES = ("napari-hybridseg", "torch", "openvino", "onnxruntime")
+_PACKAGES = ("napari-hybridseg", "torch", "numba", "openvino", "onnxruntime")
 
 
 class BackendStore:

@@ -1,4 +1,4 @@
-"""The ways to prepare a network for a CPU: PyTorch frozen, OpenVINO, ONNX Runtime.
+"""The ways to prepare a network for a CPU: our kernels, PyTorch frozen, OpenVINO, ONNX Runtime.
 
 An engine is a function from a :class:`Recipe` to something that computes. It raises
 :class:`EngineError` with the reason where its package is missing or the network is not one
@@ -75,6 +75,21 @@ class Engine:
     load_s: float
 
 
+def winograd_engine(recipe: Recipe) -> Engine:
+    """Trace the network, and run its convolutions and norms by our own compiled loops."""
+    from napari_hybridseg.inference.winograd.rewriting import Rewritten
+
+    _only_float32(recipe, TITLES["winograd"])
+    began = time.perf_counter()
+    with _quiet(), torch.no_grad():
+        try:
+            compute = Rewritten(recipe.network, recipe.example, recipe.threads)
+            compute(recipe.example)
+        except _FAILURES as error:
+            raise EngineError(_one_line(error)) from error
+    return Engine(compute, time.perf_counter() - began)
+
+
 def torch_engine(recipe: Recipe) -> Engine:
     """Freeze the traced network: norms folded, weights laid out for the processor once."""
     _only_float32(recipe, "PyTorch's frozen form")
@@ -147,11 +162,17 @@ def onnx_engine(recipe: Recipe) -> Engine:
 
 
 ENGINES: Mapping[str, Callable[[Recipe], Engine]] = {
+    "winograd": winograd_engine,
     "torch": torch_engine,
     "openvino": openvino_engine,
     "onnx": onnx_engine,
 }
-TITLES = {"torch": "PyTorch (frozen)", "openvino": "OpenVINO", "onnx": "ONNX Runtime"}
+TITLES = {
+    "winograd": "The Winograd kernels",
+    "torch": "PyTorch (frozen)",
+    "openvino": "OpenVINO",
+    "onnx": "ONNX Runtime",
+}
 
 
 def _kept(recipe: Recipe, kind: str, convert: Callable[[], bytes]) -> bytes:

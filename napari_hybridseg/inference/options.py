@@ -54,11 +54,12 @@ class SegmentOptions(BaseModel):
         "time and memory of a GPU; on a CPU bfloat16 is only sometimes faster and float16 is "
         "slower. Some voxels at borders may differ.",
     )
-    backend: Literal["auto", "torch", "openvino", "onnx"] = Field(
+    backend: Literal["auto", "winograd", "torch", "openvino", "onnx"] = Field(
         default="auto",
         title="Backend",
         description="What runs the network; 'auto' takes the fastest exact one, which is measured "
-        "once, for some seconds. OpenVINO and ONNX Runtime run on a CPU.",
+        "once, for some seconds. 'winograd' is this program's own convolutions for a CPU; OpenVINO "
+        "and ONNX Runtime run on a CPU, too.",
     )
     threads: int = Field(
         default=0,

@@ -256,14 +256,20 @@ class DeformableAttention3d(nn.Module):
         value = self.value(tokens).unflatten(-1, (self.heads, -1))
         locations = self.sampling_locations(self._locations(query, grid))
         weights = self.attention_weights(self.logits(query).unflatten(-1, per_head))
-        sample = sample_by_gather if self.sampler == "gather" else sample_by_level
-        sampled = sample(
+        sampled = self.sample(
             value.to(locations.dtype),
             grid.shapes,
             locations,
             weights.to(locations.dtype).unflatten(-1, (self.levels, self.points)),
         )
         return self.output(sampled.to(value.dtype))
+
+    def sample(
+        self, value: Tensor, shapes: MapShapes, locations: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Sum the sampled values; parameters and result are those of ``sample_by_level``."""
+        by = sample_by_gather if self.sampler == "gather" else sample_by_level
+        return by(value, shapes, locations, weights)
 
     def _locations(self, query: Tensor, grid: SamplingGrid) -> Tensor:
         offsets = self.offsets(query).to(grid.reference.dtype)

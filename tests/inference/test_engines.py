@@ -14,7 +14,7 @@ from napari_hybridseg.inference.engines import ENGINES, EngineError, Recipe
 from napari_hybridseg.networks.deformable_transformer import DeformableTransformer
 from napari_hybridseg.networks.uxnet import UxBlock
 
-PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+PACKAGES = {"winograd": "numba", "torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
 
 
 class Looks(nn.Module):
@@ -95,7 +95,7 @@ def test_a_converted_network_is_kept(
     torch.testing.assert_close(made(name, given), first)
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnx"])
+@pytest.mark.parametrize("name", ["winograd", "openvino", "onnx"])
 def test_results_do_not_share_memory(name: str, network: Looks, tmp_path: Path) -> None:
     pytest.importorskip(PACKAGES[name])
     pytest.importorskip("onnx")
@@ -114,7 +114,7 @@ def test_a_network_that_cannot_be_converted_is_refused_in_words(name: str, tmp_p
         made(name, recipe(Fickle(), tmp_path))
 
 
-@pytest.mark.parametrize("name", ["torch", "onnx"])
+@pytest.mark.parametrize("name", ["winograd", "torch", "onnx"])
 def test_only_openvino_knows_bfloat16(name: str, network: Looks, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="float32 only"):
         made(name, recipe(network, tmp_path, "bfloat16"))

@@ -1,0 +1,125 @@
+"""Parts of a traced network that need not be calculated again for every input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from napari_hybridseg.older_python import zip
+
+aten = torch.ops.aten
+_DROPOUTS = {aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
+
+CONVOLUTIONS = {
+    aten.conv3d.default, aten.conv2d.default, aten.conv3d.padding, aten.conv2d.padding,
+}  # fmt: skip
+
+Values = dict[fx.Node, Any]
+
+
+class Observer(fx.Interpreter):
+    """Runs a graph once, and keeps what every node gives."""
+
+    def values_of(self, example: Tensor) -> Values:
+        """Give the value of every node."""
+        self._seen: Values = {}
+        self.run(example)
+        return self._seen
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run a node."""
+        self._seen[n] = super().run_node(n)
+        return self._seen[n]
+
+
+def leave_out_dropout(traced: fx.GraphModule) -> None:
+    """Take out what does nothing in evaluation mode."""
+    for node in list(traced.graph.nodes):
+        if node.target in _DROPOUTS and not node.args[2]:
+            node.replace_all_uses_with(node.args[0])
+            traced.graph.erase_node(node)
+
+
+def fold_constants(traced: fx.GraphModule, values: Values) -> None:
+    """Keep what does not depend on the input as it is: positions, weights in another shape."""
+    written = _written(traced)
+    constant: set[fx.Node] = set()
+    for node in traced.graph.nodes:
+        follows = all(one in constant for one in node.all_input_nodes)
+        fixed = node.op == "get_attr" or (node.op == "call_function" and follows)
+        if fixed and node not in written:
+            constant.add(node)
+    for number, node in enumerate(list(traced.graph.nodes)):
+        needed = any(user not in constant for user in node.users)
+        if node in constant and node.op != "get_attr" and needed:
+            _keep(traced, node, f"_folded_{number}", values)
+    traced.graph.eliminate_dead_code()
+
+
+def _written(traced: fx.GraphModule) -> set[fx.Node]:
+    """Find what an operation that works in place writes to, and what that is a view of."""
+    found: set[fx.Node] = set()
+    for node in traced.graph.nodes:
+        name = getattr(node.target, "_opname", "")
+        if not name.endswith("_") or name.endswith("__"):
+            continue
+        target = node
+        while isinstance(target, fx.Node):
+            found.add(target)
+            target = target.args[0] if target.args else None
+    return found
+
+
+def fold_batch_norms(traced: fx.GraphModule, values: Values) -> None:
+    """Let convolutions do what a batch normalisation after them would, in evaluation mode."""
+    for node in list(traced.graph.nodes):
+        if node.target is not aten.batch_norm.default:
+            continue
+        norm, before = arguments(node), node.args[0]
+        target = getattr(before, "target", None)
+        if norm["training"] or target not in CONVOLUTIONS or len(before.users) != 1:
+            continue
+        convolution = arguments(before)
+        mean, variance = (values[norm[name]] for name in ("running_mean", "running_var"))
+        factor = (variance + norm["eps"]).rsqrt()
+        if norm["weight"] is not None:
+            factor = factor * values[norm["weight"]]
+        weight = values[convolution["weight"]]
+        bias = -mean if convolution["bias"] is None else values[convolution["bias"]] - mean
+        bias = bias * factor
+        if norm["bias"] is not None:
+            bias = bias + values[norm["bias"]]
+        weight = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+        with traced.graph.inserting_before(before):
+            new = [_constant(traced, f"_{before.name}_{one}", values, value)
+                   for one, value in (("weight", weight), ("bias", bias))]  # fmt: skip
+        before.args = (before.args[0], *new, *before.args[3:])
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
+
+
+def _constant(traced: fx.GraphModule, name: str, values: Values, value: Tensor) -> fx.Node:
+    traced.register_buffer(name, value)
+    node = traced.graph.get_attr(name)
+    values[node] = value
+    return node
+
+
+def _keep(traced: fx.GraphModule, node: fx.Node, name: str, values: Values) -> None:
+    value = values[node]
+    if not isinstance(value, Tensor):
+        return
+    with traced.graph.inserting_before(node):
+        kept = _constant(traced, name, values, value)
+    node.replace_all_uses_with(kept)
+
+
+def arguments(node: fx.Node) -> dict[str, Any]:
+    """Give a node's arguments by name, with what torch takes where they are left out."""
+    schema = node.target._schema.arguments  # type: ignore[union-attr]
+    found = {one.name: one.default_value for one in schema}
+    found.update(dict(zip((one.name for one in schema), node.args, strict=False)))
+    found.update(node.kwargs)
+    return found

@@ -1,0 +1,188 @@
+"""A rewritten network gives what the network gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from napari_hybridseg.inference.winograd import rewriting
+from napari_hybridseg.inference.winograd.operations import (
+    InstanceNorm,
+    Operation,
+    PointwiseConvolution,
+    WinogradConvolution,
+)
+from napari_hybridseg.inference.winograd.rewriting import Rewritten
+from napari_hybridseg.inference.winograd.row_convolutions import (
+    StridedConvolution,
+    TransposedConvolution,
+)
+from napari_hybridseg.inference.winograd.sampling import Sampler
+from napari_hybridseg.networks.deformable import DeformableAttention3d, sampling_grid
+
+
+class Everything(nn.Module):
+    """One of each kind: what is ours, what is folded, and what stays torch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(1, 8, 3, stride=2, padding=1)
+        self.wide = nn.Conv3d(8, 16, 3, padding="same", bias=False)
+        self.norm = nn.InstanceNorm3d(16, affine=True)
+        self.slope = nn.PReLU()
+        self.drop = nn.Dropout(0.5)
+        self.each = nn.Conv3d(16, 16, 3, padding=1, groups=16)
+        self.batch = nn.BatchNorm3d(24)
+        self.mixed = nn.Conv3d(16, 24, 1)
+        self.up = nn.ConvTranspose3d(24, 8, 3, 2, 1, 1)
+        self.head = nn.Conv3d(8, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        first = self.stem(image)
+        table = torch.zeros(1, 8, 1, 1, 1)
+        table[:, 3:] += first.mean()  # written to: no constant
+        first = nn.functional.leaky_relu_(first + table, 0.1)
+        second = self.slope(self.norm(self.wide(first)))
+        third = self.drop(self.each(second)) + second
+        place = torch.linspace(0, 1, third.shape[-1]).sin()
+        fourth = self.batch(self.mixed(third * place)).relu_()
+        logits: Tensor = self.head(self.up(fourth))
+        return logits
+
+
+def made(network: nn.Module, shape: tuple[int, ...]) -> tuple[Rewritten, Tensor, Tensor]:
+    torch.manual_seed(0)
+    image = torch.randn(shape)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm3d)):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    network.eval()
+    with torch.no_grad():
+        return Rewritten(network, image, 1), image, network(image)
+
+
+def kinds(found: Rewritten) -> list[type]:
+    return [type(n.target) for n in found.graph.graph.nodes if isinstance(n.target, Operation)]
+
+
+def names(found: Rewritten) -> list[str]:
+    return [str(node.target) for node in found.graph.graph.nodes]
+
+
+@torch.inference_mode()
+def test_every_operation_finds_its_place() -> None:
+    found, image, expected = made(Everything(), (1, 1, 10, 12, 14))
+    before = image.clone()
+    torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+    assert torch.equal(image, before)
+    assert kinds(found) == [
+        StridedConvolution,
+        WinogradConvolution,
+        InstanceNorm,
+        PointwiseConvolution,
+        TransposedConvolution,
+        PointwiseConvolution,
+    ]
+    left = " ".join(names(found))
+    for gone in ("dropout", "prelu", "batch_norm", "linspace", "sin"):
+        assert gone not in left
+    assert "conv3d" in left  # by groups: torch's
+
+
+@torch.inference_mode()
+def test_another_input_of_the_shape_is_right_too_and_results_are_apart() -> None:
+    network = Everything()
+    found, image, _ = made(network, (1, 1, 10, 12, 14))
+    first = found(image)
+    kept = first.clone()
+    other = image.flip(2) * 2
+    torch.testing.assert_close(found(other), network(other), atol=1e-4, rtol=1e-4)
+    assert torch.equal(first, kept)
+    assert first.is_contiguous()
+
+
+@torch.inference_mode()
+def test_the_network_of_a_slice() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True),
+        nn.Conv2d(8, 16, 3, padding=1), nn.InstanceNorm2d(16), nn.LeakyReLU(inplace=True),
+        nn.Conv2d(16, 8, 1), nn.ConvTranspose2d(8, 2, 2, 2),
+    )  # fmt: skip
+    found, image, expected = made(network, (1, 3, 26, 18))
+    torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+    assert WinogradConvolution in kinds(found)
+    assert "batch_norm" not in " ".join(names(found))
+
+
+class Twice(nn.Module):
+    """What is normalised, and what the norm gives, is read again: nothing may be written over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(8, 8, 3, padding=1)
+        self.norm = nn.InstanceNorm3d(8)
+
+    def forward(self, image: Tensor) -> Tensor:
+        found = self.convolution(image)
+        normal = self.norm(found)
+        return found + normal + normal.relu()
+
+
+@torch.inference_mode()
+def test_what_is_read_again_stays() -> None:
+    found, image, expected = made(Twice(), (1, 8, 6, 7, 8))
+    torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+    assert InstanceNorm in kinds(found)
+
+
+@torch.inference_mode()
+def test_filters_beyond_the_budget_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = nn.Sequential(
+        nn.Conv3d(8, 8, 3, 2, 1), nn.Conv3d(8, 16, 3, padding=1), nn.Upsample(scale_factor=2),
+        nn.Conv3d(16, 8, 3, padding=1),
+    )  # fmt: skip
+    monkeypatch.setattr(rewriting, "_BUDGET", 144 * 4 * 8 * 16)
+    found, image, expected = made(network, (1, 8, 8, 8, 8))
+    # the last has most voxels, and is worth most
+    assert kinds(found) == [StridedConvolution, StridedConvolution, WinogradConvolution]
+    torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+
+
+class Undecided(nn.Module):
+    """Looks at its input's numbers, which a trace cannot follow."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * 2 if bool(image.mean() > 0) else image
+
+
+def test_a_network_that_looks_at_numbers_is_refused() -> None:
+    with pytest.raises(RuntimeError):
+        Rewritten(Undecided().eval(), torch.ones(1, 8, 4, 4, 4), 1)
+
+
+@torch.inference_mode()
+def test_deformable_attention_is_one_operation_and_its_network_stays_as_it_is() -> None:
+    torch.manual_seed(0)
+    attention = DeformableAttention3d(width=16, heads=2, levels=1, points=2)
+    torch.nn.init.normal_(attention.offsets.weight, std=0.3)
+    shapes = ((2, 3, 4),)
+    grid = sampling_grid(shapes, "corrected", torch.device("cpu"), torch.float32)
+
+    class Looks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = attention
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            moved = tokens.flatten(2).transpose(1, 2)
+            found: Tensor = self.attention(moved, moved, grid)
+            return found.transpose(1, 2).unflatten(2, (2, 3, 4))
+
+    found, image, expected = made(Looks(), (1, 16, 2, 3, 4))
+    torch.testing.assert_close(found(image), expected, atol=1e-5, rtol=1e-4)
+    assert kinds(found) == [Sampler]
+    assert "sample" not in vars(attention)
