@@ -21,6 +21,7 @@ from napari_hybridseg.geometry import ArrayType, Geometry, Reorientation
 from napari_hybridseg.labels import LabelScheme, LabelSchemeError
 
 CANONICAL = "LPS"
+_WHITE = 255
 
 
 class VolumeError(HybridSegError):
@@ -179,7 +180,9 @@ def load_label_map(
     """Read a label map; names come from ``scheme``, the file, or a JSON file beside it.
 
     The JSON file has the label map's name (``liver.json`` for ``liver.nii.gz``) or is called
-    ``labels.json``. ``resample`` is as for `load_volume`, but takes the nearest voxels.
+    ``labels.json``. ``resample`` is as for `load_volume`, but takes the nearest voxels. Of a PNG
+    with a palette the numbers are read, and white is taken for the only organ of ``scheme`` or of
+    the JSON file as `white_as_organ` says.
 
     Raises
     ------
@@ -187,11 +190,33 @@ def load_label_map(
         If it cannot be read truly, or is no label map.
     """
     path = Path(path)
-    stored = formats.read_image(path, sheared="resample-nearest" if resample else "refuse")
+    how: formats.Sheared = "resample-nearest" if resample else "refuse"
+    stored = formats.read_image(path, sheared=how, as_labels=True)
     if scheme is None and stored.scheme is None:
         scheme, notes = scheme_beside(path)
         stored = replace(stored, notes=stored.notes + notes)
-    return LabelMap.from_stored(stored, formats.image_name(path), scheme)
+    labels = LabelMap.from_stored(stored, formats.image_name(path), scheme)
+    return labels if scheme is None else white_as_organ(labels, scheme)
+
+
+def white_as_organ(labels: LabelMap, scheme: LabelScheme) -> LabelMap:
+    """Take the white of a mask of black and white for the only organ of a scheme.
+
+    Many programs write the voxels of an organ as 255. So where a label map has no other number,
+    does not call it something else, and the scheme has one organ, of another number, that is what
+    is meant; a note says so. Any other label map is given back as it is.
+    """
+    if len(scheme.organs) != 1 or labels.array.max(initial=0) != _WHITE:
+        return labels
+    (organ,) = scheme.organs
+    names = {f"label {_WHITE}", organ.name.casefold()}
+    if organ.id == _WHITE or labels.scheme.organ(_WHITE).name.casefold() not in names:
+        return labels
+    if labels.present != (_WHITE,):
+        return labels
+    array = np.where(labels.array == _WHITE, organ.id, 0).astype(smallest_label_type(organ.id))
+    note = f"Its only number is {_WHITE}, white, which is taken for label {organ.id}, {organ.name}."
+    return replace(labels, array=array, scheme=scheme, notes=(*labels.notes, note))
 
 
 def scheme_beside(path: Path) -> tuple[LabelScheme | None, tuple[str, ...]]:

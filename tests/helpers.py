@@ -27,6 +27,14 @@ EVERY_ORDER = [
     for flips in itertools.product((False, True), repeat=3)
 ]
 TINY_UNET: dict[str, Any] = {"channels": [4, 8], "strides": [2], "num_res_units": 0}
+TINY_TRANSFUSE: dict[str, Any] = {
+    "cnn_layers": (1, 1, 1),
+    "cnn_widths": (8, 16, 32),
+    "embed_dim": 16,
+    "depth": 1,
+    "num_heads": 2,
+    "grid": (2, 2),
+}
 ORGANS = LabelScheme.from_names({3: "liver", 1: "spleen", 300: "aorta"}, "test")
 
 
@@ -94,19 +102,11 @@ def tiny_checkpoint(folder: Path, seed: int = 0, **changes: Any) -> Checkpoint:
 
 def photograph_checkpoint(folder: Path, name: str = "polyps") -> Path:
     """Save a small TransFuse for colour photographs, with random weights; give its file."""
-    config: dict[str, Any] = {
-        "cnn_layers": (1, 1, 1),
-        "cnn_widths": (8, 16, 32),
-        "embed_dim": 24,
-        "depth": 1,
-        "num_heads": 2,
-        "grid": (2, 2),
-    }
     return tiny_checkpoint(
         folder,
         name=name,
         architecture="transfuse-s",
-        config=config,
+        config=TINY_TRANSFUSE,
         in_channels=3,
         labels=LabelScheme.from_names({1: "polyp"}),
         windows=WindowDefaults(size=(1, 32, 32), slice_axis=0),

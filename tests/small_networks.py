@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from helpers import TINY_TRANSFUSE
 
 from napari_hybridseg.checkpoint import Checkpoint, save_checkpoint
 from napari_hybridseg.labels import LabelScheme
@@ -27,14 +28,7 @@ _UTNET: Config = {
 }
 _FLAT = {key: _UTNET[key] for key in _UTNET if key != "scales"} | {"map_size": [2, 2]}
 _COTR: Config = {"widths": (4, 6, 12), "heads": 2, "layers": 1, "points": 2, "ffn": 8}
-_TRANSFUSE: Config = {
-    "cnn_layers": (1, 1, 1),
-    "embed_dim": 16,
-    "depth": 1,
-    "num_heads": 2,
-    "grid": (2, 2),
-}
-_BOTTLENECK = _TRANSFUSE | {"cnn_widths": (16, 32, 64)}
+_BOTTLENECK = TINY_TRANSFUSE | {"cnn_widths": (16, 32, 64)}
 PAPERS: dict[str, Config] = {
     "utnetv2-2d": _FLAT,
     "utnetv2-3d": _UTNET,
@@ -44,10 +38,10 @@ PAPERS: dict[str, Config] = {
     "cotr": _COTR,
     "cotr-dagger": _COTR,
     "cotr-star": _COTR,
-    "transfuse-s": _TRANSFUSE | {"cnn_widths": (8, 16, 32)},
+    "transfuse-s": TINY_TRANSFUSE,
     "transfuse-l": _BOTTLENECK,
     "transfuse-l384": _BOTTLENECK,
-    "transfuse-lstar": _TRANSFUSE | {"cnn_widths": (128, 128, 128)},
+    "transfuse-lstar": TINY_TRANSFUSE | {"cnn_widths": (128, 128, 128)},
     "uxnet-3d": {
         "depths": (1, 1, 1, 1),
         "feature_sizes": (8, 4, 4, 4),

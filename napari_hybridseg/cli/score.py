@@ -30,7 +30,7 @@ def score(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing CSV file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give Dice, HD95 and volumes per organ."""
+    """Give Dice, IoU, the distances between the borders, and volumes per organ."""
     if csv is not None:
         _refuse_csv(csv, overwrite, prediction, reference)
     if convention not in CONVENTIONS:

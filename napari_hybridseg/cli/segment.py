@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -24,9 +23,9 @@ from napari_hybridseg.cli.console import (
     write_json,
     write_table,
 )
+from napari_hybridseg.cli.naming import targets_for
 from napari_hybridseg.engine.failures import sentence_for
 from napari_hybridseg.errors import first_problem
-from napari_hybridseg.formats import image_name, is_image_path, writable_extensions
 from napari_hybridseg.inference import SegmentOptions
 from napari_hybridseg.older_python import zip
 from napari_hybridseg.volume import LabelMap, Volume, VolumeError, load_volume, save_label_map
@@ -70,7 +69,15 @@ def segment(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment images; each label map lies on its image's exact grid."""
+    """Segment images; each label map lies on its image's exact grid.
+
+    In a folder a label map is called after its image: scan_labels.nii.gz. Where
+    images of several folders share a name, the names of their folders go before
+    all names, as many as tell the images apart: p01_scan_labels.nii.gz. Images
+    that are given later, with fewer others, are named as the label maps that the
+    folder holds of them or of the others. So give all images of a study at once,
+    at least the first time.
+    """
     from napari_hybridseg.inference.segmenting import runner_for
 
     options = _options(
@@ -85,7 +92,7 @@ def segment(
         batch=batch,
         live=False,
     )
-    targets = _targets(images, out)
+    targets = targets_for(images, out)
     opened = load_checkpoint(find_checkpoint(checkpoint))
     runner = runner_for(opened, opened.build_network())
     batch_run = _Batch(opened, runner, options, resample, moment, overwrite)
@@ -113,41 +120,6 @@ def _options(**values: Any) -> SegmentOptions:
         return SegmentOptions(**values)
     except ValidationError as error:
         raise typer.BadParameter(first_problem(error)) from error
-
-
-def _targets(images: list[Path], out: Path) -> list[Path]:
-    if out.name.lower().endswith(tuple(writable_extensions())):
-        if len(images) > 1:
-            raise typer.BadParameter(f"{out} is one file; give a folder for {len(images)} images")
-        return [out]
-    if is_image_path(out) and not out.is_dir():
-        raise typer.BadParameter(
-            f"{out} cannot be written; choose a name that ends in "
-            f"{', '.join(writable_extensions())}, or a folder"
-        )
-    targets = [out / f"{_stem(image)}_labels.nii.gz" for image in images]
-    inputs = {image.resolve() for image in images}
-    clashing = [target for target in targets if target.resolve() in inputs]
-    if clashing:
-        raise typer.BadParameter(
-            f"the label map {clashing[0]} would replace an image that is to be segmented; choose "
-            "another folder"
-        )
-    for target, times in Counter(targets).items():
-        if times > 1:
-            raise typer.BadParameter(
-                f"{times} images would all be written to {target}; give them one by one"
-            )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"The folder {out} cannot be made: {error.strerror}.") from error
-    return targets
-
-
-def _stem(image: Path) -> str:
-    """Name a folder's result by the folder: series of two patients may share a description."""
-    return image.resolve().name if image.is_dir() else image_name(image)
 
 
 @dataclass(frozen=True)
@@ -230,13 +202,19 @@ def organ_volumes(labels: LabelMap) -> dict[str, float]:
 
 
 def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, str]]) -> None:
+    paths = [Path(entry["image"]) for entry in (*done, *failed)]
+    are_named_alike = len({path.name for path in paths}) < len(paths)
+
+    def title(entry: dict[str, Any]) -> str:
+        return entry["image"] if are_named_alike else Path(entry["image"]).name
+
     if done:
         write_table(
             "Label maps",
             ("image", "label map", "seconds", "organs (mL)"),
             (
                 (
-                    Path(entry["image"]).name,
+                    title(entry),
                     entry["output"],
                     "skipped" if entry.get("skipped") else entry["seconds"],
                     ", ".join(f"{k} {v:.1f}" for k, v in entry.get("organs_ml", {}).items()),
@@ -248,5 +226,5 @@ def _write_summary(done: list[dict[str, Any]], failed: list[dict[str, str]]) -> 
         write_table(
             f"Failed: {len(failed)} of {len(done) + len(failed)}",
             ("image", "why"),
-            ((Path(entry["image"]).name, entry["error"]) for entry in failed),
+            ((title(entry), entry["error"]) for entry in failed),
         )

@@ -73,6 +73,7 @@ def load_all(
         If a label does not lie on its image's grid, or an image has other channels than the
         network takes: to leave those out silently would hide a mistake.
     """
+    told: set[str] = set()
     for done, (case, table) in enumerate(zip(cases, tables, strict=True), 1):
         try:
             found.append(load_case(case, merged, table, card))
@@ -81,6 +82,10 @@ def load_all(
         except HybridSegError as error:
             left_out.append(f"{case.name} is left out: {error}")
             yield Note(left_out[-1])
+        else:
+            new = [note for note in found[-1].loaded.notes if note not in told]
+            told.update(new)
+            yield from (Note(f"The label map of {case.name}: {note}") for note in new)
         yield Progress("Reading cases", done, len(cases))
 
 
@@ -101,7 +106,7 @@ def load_case(case: TrainingCase, merged: MergedScheme, table: int, card: ModelC
     known = {scheme.ids.index(new) + 1 for new in merged.tables[table].values() if new}
     return LearnCase(
         case=case,
-        loaded=LoadedCase(case.name, prepared.array, _onto(channels, prepared)),
+        loaded=LoadedCase(case.name, prepared.array, _onto(channels, prepared), labels.notes),
         edited=_edited(case, labels, prepared),
         unknown=tuple(c for c in range(1, len(scheme.ids) + 1) if c not in known),
     )

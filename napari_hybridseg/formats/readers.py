@@ -71,7 +71,9 @@ def image_name(path: str | PathLike[str]) -> str:
     return dicom_name(path) if is_dicom(path) else path.stem
 
 
-def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> StoredImage:
+def read_image(
+    path: str | PathLike[str], *, sheared: Sheared = "refuse", as_labels: bool = False
+) -> StoredImage:
     """Read an image file as it is stored: its own axes, its own numbers, its own grid.
 
     Parameters
@@ -84,6 +86,9 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
         What to do with axes that are not at right angles, and with unevenly spaced DICOM slices:
         refuse, interpolate linearly onto a right-angled, even grid, or take the nearest voxel
         (for label maps).
+    as_labels : bool
+        Whether a label map is wanted: a PNG with a palette then gives its numbers instead of its
+        colours, and a JPEG only black and white.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
     """
     path = Path(path)
     try:
-        image = _read(path, sheared)
+        image = _read(path, sheared, as_labels)
     except OSError as error:
         raise FormatError(
             f"{path} could not be read ({error.strerror or error}); check the disk and your "
@@ -111,7 +116,7 @@ def read_image(path: str | PathLike[str], *, sheared: Sheared = "refuse") -> Sto
     return replace(image, notes=image.notes + _value_notes(image.array))
 
 
-def _read(path: Path, sheared: Sheared) -> StoredImage:
+def _read(path: Path, sheared: Sheared, as_labels: bool) -> StoredImage:
     extension = _extension(path)
     if path.is_dir() or (extension is None and _is_dicom(path)):
         return read_dicom(path, sheared)
@@ -123,6 +128,8 @@ def _read(path: Path, sheared: Sheared) -> StoredImage:
         )
     # A damaged header may state 1e308 mm; what overflows is refused as not finite.
     with np.errstate(all="ignore"):
+        if extension in PHOTOGRAPHS:
+            return settle(read_photograph(path, as_labels), path, sheared)
         return settle(_READERS[extension](path), path, sheared)
 
 

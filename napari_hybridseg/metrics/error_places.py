@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_hybridseg.labels import LabelScheme, Organ
 from napari_hybridseg.metrics.distances import Convention
-from napari_hybridseg.metrics.label_maps import on_grid_of
+from napari_hybridseg.metrics.label_maps import on_grid_of, with_white_as_organ
 
 if TYPE_CHECKING:
     from napari_hybridseg.volume import LabelMap
@@ -93,6 +93,7 @@ def find_errors(
     ScoreError
         If the two maps share no space.
     """
+    prediction, reference = with_white_as_organ(prediction, reference)
     predicted, referred = on_grid_of(prediction, reference), reference.array
     overlay = error_map(predicted, referred, labels)
     spacing = reference.geometry.spacing_zyx

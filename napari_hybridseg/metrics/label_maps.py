@@ -13,6 +13,7 @@ from napari_hybridseg.metrics.distances import Convention
 from napari_hybridseg.metrics.inputs import ScoreError, label_names
 from napari_hybridseg.metrics.scores import OrganScore, ScoreReport
 from napari_hybridseg.metrics.scoring import score_chosen
+from napari_hybridseg.volume import white_as_organ
 
 if TYPE_CHECKING:
     from napari_hybridseg.geometry import Geometry
@@ -41,7 +42,8 @@ def score(
 
     A prediction on another grid is put onto the reference's grid by nearest neighbour first;
     a note in the report says so. Labels are matched by number; a note says where the two
-    maps' schemes give one number different names.
+    maps' schemes give one number different names. White (255) of a mask of black and white is
+    the other map's organ, where that has only one (`volume.white_as_organ`).
 
     Parameters
     ----------
@@ -64,6 +66,7 @@ def score(
     ScoreError
         If the two maps share no space, or as in `score_arrays`.
     """
+    prediction, reference = with_white_as_organ(prediction, reference)
     notes = [f"{given.name}: {note}" for given in (prediction, reference) for note in given.notes]
     array = on_grid_of(prediction, reference)
     if not prediction.geometry.same_grid(reference.geometry):
@@ -91,6 +94,14 @@ def score(
     return report.model_copy(update={"notes": (*notes, *report.notes)})
 
 
+def with_white_as_organ(prediction: LabelMap, reference: LabelMap) -> tuple[LabelMap, LabelMap]:
+    """Take white in either of two label maps for the only organ of the other."""
+    return (
+        white_as_organ(prediction, reference.scheme),
+        white_as_organ(reference, prediction.scheme),
+    )
+
+
 def _regridded(source: Geometry, target: Geometry) -> str:
     here, there = source.describe(), target.describe()
     if here == there:
@@ -110,12 +121,13 @@ def _unchanged(
     convention: Convention,
 ) -> dict[int, OrganScore]:
     """Give the scores of the organs whose voxels are the same ones, by label."""
-    before, report = since.prediction, since.report
+    before, its_reference = with_white_as_organ(since.prediction, since.reference)
+    report = since.report
     if (
         (report.tolerance_mm, report.convention) != (tolerance_mm, convention)
         or not before.geometry.same_grid(prediction.geometry)
-        or not since.reference.geometry.same_grid(reference.geometry)
-        or not np.array_equal(since.reference.array, reference.array)
+        or not its_reference.geometry.same_grid(reference.geometry)
+        or not np.array_equal(its_reference.array, reference.array)
     ):
         return {}
     edited = prediction.array != before.array

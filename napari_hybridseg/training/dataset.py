@@ -80,12 +80,14 @@ class LoadedCase:
     """A case as the network sees it.
 
     ``image`` is (C, Z, Y, X) float32, normalised; ``channels`` is (Z, Y, X) and holds the index
-    of the output channel that is right for every voxel.
+    of the output channel that is right for every voxel. ``notes`` say what was odd about its label
+    map.
     """
 
     name: str
     image: NDArray[np.float32]
     channels: NDArray[np.unsignedinteger]
+    notes: tuple[str, ...] = ()
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -175,6 +177,7 @@ def load_cases(
             name=volume.name,
             image=prepared.array,
             channels=resample_nearest(channels, prepared.working.shape),
+            notes=labels.notes,
         )
 
 

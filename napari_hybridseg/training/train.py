@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from napari_hybridseg.checkpoint import (
     refuse_other_name,
     save_checkpoint,
 )
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.events import Event, Metric, Note, Progress, Result
 from napari_hybridseg.model_card import ModelCard, Preprocessing
@@ -45,6 +47,7 @@ from napari_hybridseg.training.schedule import rate_factor
 from napari_hybridseg.training.state import load_state, save_state
 
 _LARGEST_WINDOW = 96
+_NOTES = 5  # of label maps; what is odd about one file alone would fill the screen
 # what may change between the parts of an interrupted run: it does not touch the weights, or, as
 # the time, is the user's to extend
 _FREE_TO_CHANGE = {
@@ -142,6 +145,8 @@ def train(
     for case in load_cases(chosen, dataset.scheme, preprocessing):
         cases.append(case)
         yield Progress("Reading cases", len(cases), len(chosen))
+    for note, count in Counter(note for case in cases for note in case.notes).most_common(_NOTES):
+        yield Note(f"Label maps of {counted(count, 'case')}: {note}")
     window, in_channels = _window(options, cases), cases[0].image.shape[0]
     sources = [backbone.source for backbone in backbones]
     card = training_card(options, dataset, preprocessing, window, in_channels, command, sources)

@@ -105,14 +105,35 @@ def test_the_image_itself_is_never_overwritten(run, image: Path) -> None:
     assert image.read_bytes() == before
 
 
-def test_images_of_the_same_name_do_not_overwrite_each_other(
+def test_images_of_the_same_name_are_named_by_their_folders(
     run, image: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "b").mkdir()
-    second = shutil.copy(image, tmp_path / "b")
-    ran = run(image, second, "-o", tmp_path / "out", "--overwrite")
+    images = [tmp_path / "patients" / name / "scan.nii.gz" for name in ("p01", "p02")]
+    for each in images:
+        each.parent.mkdir(parents=True)
+        shutil.copy(image, each)
+    out = tmp_path / "out"
+    ran = run(*images, "-o", out, "--json")
+    assert ran.code == 0, ran.err
+    expected = ["p01_scan_labels.nii.gz", "p02_scan_labels.nii.gz"]
+    assert [r["output"] for r in ran.json["results"]] == [str(out / name) for name in expected]
+    assert ran.sentence.startswith("Note: Images of several folders share a name")
+    assert "p01_scan_labels.nii.gz" in ran.sentence
+
+    images[1].write_bytes(b"no image")
+    told = run(*images, "-o", tmp_path / "again").out
+    assert all(str(Path(*image.parts[-3:-1])) in "".join(told.split()) for image in images)
+
+    alone = run(images[1], "-o", out, "--skip-existing", "--json").json["results"]
+    assert [(r["output"], r["skipped"]) for r in alone] == [(str(out / expected[1]), True)]
+    assert sorted(path.name for path in out.iterdir()) == expected
+
+
+def test_an_image_given_twice_is_refused(run, image: Path, tmp_path: Path) -> None:
+    ran = run(image, image, "-o", tmp_path / "out")
     assert ran.code == 2
-    assert "2 images would" in ran.err
+    assert "was given 2 times" in " ".join(ran.err.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -218,6 +239,7 @@ def test_the_help_names_every_choice() -> None:
     words = " ".join(hybridseg("segment", "--help").out.replace("│", " ").split())
     for choice in ("gaussian", "constant", "openvino", "onnx", "bfloat16", "float16", "cuda"):
         assert choice in words
+    assert "as many as tell the images apart: p01_scan_labels.nii.gz." in words
 
 
 def test_a_wrong_device_is_answered_with_the_possible_ones(

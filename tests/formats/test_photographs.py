@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_hybridseg.formats import FormatError, is_photograph, read_image
+from napari_hybridseg.formats.photograph import NO_MILLIMETRES
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
 
@@ -61,6 +62,75 @@ def test_colours_of_a_palette_are_looked_up(tmp_path: Path) -> None:
     with Image.open(tmp_path / "x.png") as stored:
         expected = np.array(stored.convert("RGB"))
     assert np.array_equal(read_image(tmp_path / "x.png").array[:, 0], np.moveaxis(expected, -1, 0))
+
+
+def palette_mask(path: Path, background: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
+    """Save label numbers with a palette of colours, as DAVIS and Pascal VOC have them."""
+    numbers = (np.arange(3000).reshape(50, 60) // 1000).astype(np.uint8)
+    mask = Image.fromarray(numbers)
+    mask.putpalette([*background, 128, 0, 0, 0, 128, 0])
+    assert mask.mode == "P"
+    mask.save(path)
+    return numbers
+
+
+def test_a_palettes_numbers_are_read_where_labels_are_wanted(tmp_path: Path) -> None:
+    numbers = palette_mask(tmp_path / "x.png")
+    image = read_image(tmp_path / "x.png", as_labels=True)
+    assert np.array_equal(image.array, numbers[None, None])
+    assert image.channel_axis.kind == "unstated"
+    assert image.notes == (NO_MILLIMETRES,)
+    coloured = read_image(tmp_path / "x.png")
+    assert len(coloured.array) == 3
+    assert any("its numbers are read" in note for note in coloured.notes)
+
+
+def test_a_palettes_background_that_is_not_black_is_said(tmp_path: Path) -> None:
+    palette_mask(tmp_path / "x.png", (255, 255, 255))
+    notes = read_image(tmp_path / "x.png", as_labels=True).notes
+    assert "Number 0 of its palette is background" in notes[-1]
+    assert "(255, 255, 255) and not black" in notes[-1]
+
+
+def test_single_bits_are_labels_0_and_1(tmp_path: Path) -> None:
+    mask = COLOURS[..., 0] > 128
+    array = read_image(save(tmp_path / "x.png", mask), as_labels=True).array
+    assert np.array_equal(array[0, 0], mask)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_black_and_white_is_0_and_255(tmp_path: Path, ending: str, channels: int) -> None:
+    y, x = np.ogrid[:50, :60]
+    mask = ((y - 20) ** 2 + (x - 30) ** 2 < 200) * np.uint8(255)
+    saved = mask if channels == 1 else np.repeat(mask[..., None], 3, axis=-1)
+    image = read_image(save(tmp_path / f"x.{ending}", saved), as_labels=True)
+    assert np.array_equal(image.array, mask[None, None])
+    rounded = any("was rounded to black and white" in note for note in image.notes)
+    assert rounded == (ending == "jpg")
+
+
+def test_an_empty_jpeg_mask_is_empty(tmp_path: Path) -> None:
+    image = read_image(save(tmp_path / "x.jpg", np.zeros((50, 60), np.uint8)), as_labels=True)
+    assert image.array.shape == (1, 1, 50, 60)
+    assert not image.array.any()
+
+
+@pytest.mark.parametrize("kind", ["labels 0 to 2", "greys", "colours"])
+def test_other_jpegs_are_no_label_maps(tmp_path: Path, kind: str) -> None:
+    numbers = np.arange(3000).reshape(50, 60)
+    array = {
+        "labels 0 to 2": (numbers // 1000).astype(np.uint8),
+        "greys": (numbers * 255 // 3000).astype(np.uint8),
+        "colours": COLOURS,
+    }[kind]
+    with pytest.raises(FormatError, match="save the label map as PNG") as caught:
+        read_image(save(tmp_path / "x.jpg", array), as_labels=True)
+    assert str(tmp_path / "x.jpg") in str(caught.value)
+
+
+def test_colours_of_a_png_stay_three_channels(tmp_path: Path) -> None:
+    assert len(read_image(save(tmp_path / "x.png"), as_labels=True).array) == 3
 
 
 def test_a_turned_camera_is_said(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.metrics import Scored, score, score_arrays, surface
+from napari_hybridseg.metrics.error_places import find_errors
 from napari_hybridseg.volume import LabelMap
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -172,3 +173,36 @@ def test_a_grid_of_the_same_size_in_another_place_is_told_apart() -> None:
     turned = score(label_map(a, turn=(0.8, 0.6, 0, -0.6, 0.8, 0, 0, 0, 1.0)), label_map(b)).notes[0]
     assert "another place" in turned
     assert "another place" not in score(label_map(a[1:].copy()), label_map(b)).notes[0]
+
+
+def test_white_is_the_other_maps_only_organ() -> None:
+    a, b = (ball == 1 for ball in balls((10, 30, 30)))
+    ours, theirs = a.astype(np.uint8), b * np.uint8(255)
+    expected = score(label_map(ours), label_map(b.astype(np.uint8))).organs[0]
+    for names in ({}, {255: "Polyp"}):
+        report = score(label_map(ours, names={1: "polyp"}), label_map(theirs, names=names))
+        (organ,) = report.organs
+        assert (organ.label, organ.name, organ.dice) == (1, "polyp", expected.dice)
+        assert "255, white, which is taken for label 1, polyp" in report.notes[0]
+    turned = score(label_map(theirs), label_map(ours, names={1: "polyp"})).organs
+    assert [organ.label for organ in turned] == [1]
+    compared = label_map(ours, names={1: "polyp"}), label_map(theirs)
+    known = Scored(*compared, score(*compared))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface, "directed_distances", None)  # nothing is measured again
+        assert score(*compared, since=known) == known.report
+    both = score(label_map(a * np.uint8(255)), label_map(theirs)).organs
+    assert [(organ.label, organ.dice) for organ in both] == [(255, expected.dice)]
+    errors = find_errors(label_map(ours, names={1: "polyp"}), label_map(theirs), (1,))
+    assert np.array_equal(errors.overlay.array != 0, a != b)
+
+
+def test_white_that_has_a_meaning_of_its_own_stays() -> None:
+    white = np.zeros((4, 5, 6), dtype=np.uint8)
+    white[1] = 255
+    polyp = label_map(white // 255, names={1: "polyp"})
+    assert len(score(polyp, label_map(white, names={255: "stone"})).organs) == 2
+    two = label_map(white // 255, names={1: "polyp", 2: "stone"})
+    assert {organ.label for organ in score(label_map(white), two).organs} == {1, 2, 255}
+    white[2] = 1
+    assert {organ.label for organ in score(polyp, label_map(white)).organs} == {1, 255}

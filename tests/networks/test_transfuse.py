@@ -7,6 +7,7 @@ from typing import Any
 import parity_transfuse
 import pytest
 import torch
+from helpers import TINY_TRANSFUSE as SMALL
 from torch import Tensor, nn
 
 from napari_hybridseg.interop.state_dicts import StateDictError, convert_state_dict
@@ -14,14 +15,6 @@ from napari_hybridseg.networks import ArchitectureError, create_network, get_arc
 from napari_hybridseg.networks.transfuse import TransFuse, authors_names, constraints
 from napari_hybridseg.networks.transfuse_config import TransFuseConfig
 
-SMALL: dict[str, Any] = {
-    "cnn_layers": (1, 1, 1),
-    "cnn_widths": (8, 16, 32),
-    "embed_dim": 16,
-    "depth": 1,
-    "num_heads": 2,
-    "grid": (2, 2),
-}
 NAMES = ("transfuse-s", "transfuse-l", "transfuse-l384", "transfuse-lstar")
 
 

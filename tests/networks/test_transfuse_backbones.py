@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import TINY_TRANSFUSE
 from mutations import MUTATIONS
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,9 +19,7 @@ from napari_hybridseg.networks.transfuse_backbones import (
 from napari_hybridseg.networks.transfuse_config import TransFuseConfig
 from napari_hybridseg.networks.vit import VisionTransformer, resize_positions
 
-SMALL = TransFuseConfig(
-    cnn_layers=(1, 1, 1), cnn_widths=(8, 16, 32), embed_dim=16, depth=1, num_heads=2, grid=(2, 3)
-)
+SMALL = TransFuseConfig(**TINY_TRANSFUSE | {"grid": (2, 3)})
 
 
 def transformer_file(depth: int = 3, extra_tokens: int = 1) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import TINY_TRANSFUSE as SMALL
 from helpers import write_dataset
 from safetensors.torch import save_file
 
@@ -22,14 +23,6 @@ from napari_hybridseg.training.backbones import BackboneError, find_backbones
 from napari_hybridseg.training.state import StateError
 from napari_hybridseg.training.train import train
 
-SMALL: dict[str, Any] = {
-    "cnn_layers": (1, 1, 1),
-    "cnn_widths": (8, 16, 32),
-    "embed_dim": 16,
-    "depth": 1,
-    "num_heads": 2,
-    "grid": (2, 2),
-}
 # a rate of next to nothing: the weights stay what they began with
 STILL: dict[str, Any] = {
     "architecture": "transfuse-s",
