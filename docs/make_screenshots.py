@@ -12,6 +12,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,10 +20,13 @@ from typing import Any
 import napari
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
+from scipy.spatial.transform import Rotation
 
+from napari_hybridseg.formats import read_image, write_image
 from napari_hybridseg.widgets import settings as panel_settings
 
 IMAGES = Path(__file__).parent / "images"
+VOLUMES = Path(__file__).parents[1] / "sample_data" / "volumes"
 WINDOW = (1280, 800)
 LARGE_WINDOW = (1920, 1080)  # in the units of a screen that is scaled by two
 LONGEST_RUN_S = 600
@@ -43,7 +47,10 @@ def photograph(arguments: argparse.Namespace, folder: Path) -> None:
         os.environ["QT_SCALE_FACTOR"] = "2"
     viewer = napari.Viewer()
     viewer.window.resize(*(LARGE_WINDOW if arguments.large else WINDOW))
-    viewer.open_sample("napari-hybridseg", arguments.sample)
+    if arguments.oblique:
+        viewer.open(write_oblique(folder), plugin="napari-hybridseg")
+    else:
+        viewer.open_sample("napari-hybridseg", arguments.sample)
     _, panel = viewer.window.add_plugin_dock_widget("napari-hybridseg", "HybridSeg")
     if arguments.checkpoint:
         panel.checkpoint.chosen.emit(arguments.checkpoint)
@@ -54,6 +61,12 @@ def photograph(arguments: argparse.Namespace, folder: Path) -> None:
     if arguments.large:
         run(panel)
         shoot("done-4k")
+        viewer.close()
+        return
+    if arguments.oblique:
+        panel.segment.button.click()
+        wait_until(lambda: not panel.state.phase.is_busy)
+        shoot("files-oblique")
         viewer.close()
         return
     shoot("idle")
@@ -98,6 +111,16 @@ def run(panel: Any) -> None:
     wait_until(lambda: not panel.state.phase.is_busy and panel.state.score is not None)
 
 
+def write_oblique(folder: Path) -> Path:
+    """Write the sample with its grid turned by 30 degrees."""
+    scan = read_image(VOLUMES / "torso_a.nii.gz")
+    turn = Rotation.from_euler("x", 30, degrees=True).as_matrix()
+    geometry = replace(scan.geometry, direction=tuple(turn.ravel()))
+    path = folder / "oblique_torso.nii.gz"
+    write_image(path, scan.array[0], geometry)
+    return path
+
+
 class Photographer:
     """Takes pictures of a viewer's window."""
 
@@ -117,6 +140,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", default="torso_a", help="the sample to open")
     parser.add_argument("--checkpoint", type=Path, help="instead of the shipped one")
+    parser.add_argument("--oblique", action="store_true", help="only the one of a tilted scan")
     parser.add_argument("--large", action="store_true", help="only the one for a 4K screen")
     parser.add_argument("--out", type=Path, default=IMAGES, help="where the pictures go")
     return parser.parse_args()

@@ -20,6 +20,7 @@ LIGHT = (
     "events",
     "model_card",
     "checkpoint",
+    "matching",
     "resources",
     "explain",
     "explain.export",

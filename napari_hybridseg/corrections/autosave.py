@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from napari_hybridseg.corrections.journal import Journal, Labels
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.errors import HybridSegError
 
 Complaint = Callable[[str], None]
@@ -17,7 +18,8 @@ class Autosave:
 
     The viewer calls `changed` after every stroke, which costs nothing; at most ``interval_s``
     later the slabs that changed are on the disk. A stroke that is painted while a slab is being
-    read marks it again, so it is written once more.
+    read marks it again, so it is written once more. The strokes that wait for a repair go the same
+    way, by `strokes_changed`.
 
     Parameters
     ----------
@@ -26,6 +28,8 @@ class Autosave:
     read : callable
         Gives the label map as it is now, shape (Z, Y, X); called from the thread, so it must not
         touch the viewer. An array that is painted in place is given as it is.
+    read_strokes : callable
+        Gives the strokes that wait for a repair, and those that were obeyed; called as ``read``.
     interval_s : float
         The longest that a stroke stays unsaved.
     complain : callable
@@ -38,15 +42,18 @@ class Autosave:
         journal: Journal,
         read: Callable[[], Labels],
         *,
+        read_strokes: Callable[[], KeptStrokes] = KeptStrokes.none,
         interval_s: float = 3.0,
         complain: Complaint = lambda sentence: None,
     ) -> None:
         self.journal = journal
         self.last_save_s = 0.0
         self._read = read
+        self._read_strokes = read_strokes
         self._interval = interval_s
         self._complain = complain
         self._dirty: set[int] = set()
+        self._strokes_are_dirty = False
         self._in_flight = False
         self._guard = threading.Lock()
         self._writing = threading.Lock()
@@ -66,11 +73,17 @@ class Autosave:
             self._dirty.update(slabs)
         self._wake.set()
 
+    def strokes_changed(self) -> None:
+        """Say that the strokes are others now; returns at once."""
+        with self._guard:
+            self._strokes_are_dirty = True
+        self._wake.set()
+
     @property
     def is_saved(self) -> bool:
         """Whether everything that was said to have changed is on the disk."""
         with self._guard:
-            return not self._dirty and not self._in_flight
+            return not self._dirty and not self._strokes_are_dirty and not self._in_flight
 
     def save_now(self) -> None:
         """Save from the calling thread; returns when it is on the disk.
@@ -83,18 +96,21 @@ class Autosave:
         with self._writing:
             with self._guard:
                 slabs, self._dirty = self._dirty, set()
-                self._in_flight = bool(slabs)
-            if not slabs:
+                with_strokes, self._strokes_are_dirty = self._strokes_are_dirty, False
+                self._in_flight = bool(slabs) or with_strokes
+            if not slabs and not with_strokes:
                 return
             began = time.perf_counter()
             saved = False
             try:
-                self.journal.save(self._read(), slabs)
+                strokes = self._read_strokes() if with_strokes else None
+                self.journal.save(self._read(), slabs, strokes)
                 saved = True
             finally:
                 with self._guard:
                     self._in_flight = False
                     self._dirty |= set() if saved else slabs
+                    self._strokes_are_dirty |= with_strokes and not saved
             self.last_save_s = time.perf_counter() - began
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
 The label map is cut into slabs of planes of about a megabyte; a save writes the slabs that changed,
 compressed, and nothing else. The network's label map is stored once, so that a restored correction
-knows what was edited. When superseded slabs fill most of the file, a new generation is written
-and takes over.
+knows what was edited. Strokes that wait for a repair are stored with the labels. When superseded
+parts fill most of the file, a new generation is written and takes over.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from napari_hybridseg.corrections.errors import CorrectionError
 from napari_hybridseg.corrections.journal_file import (
     HEAD,
     NETWORK,
+    STROKES,
     WORKING,
     JournalFile,
     Record,
 )
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.corrections.locking import folder_lock
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.labels import LabelScheme
@@ -41,6 +43,7 @@ SUFFIX = ".journal"
 _SLAB_BYTES = 1 << 20
 _COMPRESSION = 1
 _INDEX = struct.Struct("<I")
+_STROKES = (STROKES, 0)  # their place among the parts
 _KEPT_FREE = 8 << 20  # superseded bytes that are never worth a new generation
 
 
@@ -89,6 +92,8 @@ class Journal:
         The label map to start with, shape (Z, Y, X).
     network : ndarray or None
         The network's label map.
+    strokes : KeptStrokes or None
+        What was said of the label map by strokes.
 
     Raises
     ------
@@ -99,7 +104,12 @@ class Journal:
     """
 
     def __init__(
-        self, root: Path, head: JournalHead, working: Labels, network: Labels | None = None
+        self,
+        root: Path,
+        head: JournalHead,
+        working: Labels,
+        network: Labels | None = None,
+        strokes: KeptStrokes | None = None,
     ) -> None:
         for array in (working, network):
             if array is not None and array.shape != head.geometry.shape:
@@ -124,6 +134,8 @@ class Journal:
                     self._keep(NETWORK, index, network)
             for index in range(self.slab_count):
                 self._digests[index] = self._keep(WORKING, index, working)
+            if strokes is not None and len(strokes.strokes):
+                self._parts[_STROKES] = Record(STROKES, strokes.to_bytes())
             self._file.append(self._everything())
             flush(self.folder)
             flush(root)
@@ -140,8 +152,13 @@ class Journal:
         """Give the slabs that hold the planes from ``first`` up to ``stop``."""
         return range(max(first, 0) // self.slab_rows, -(-max(stop, 0) // self.slab_rows))
 
-    def save(self, working: Labels, slabs: Iterator[int] | range | set[int] | None = None) -> int:
-        """Write what changed; give the number of slabs written.
+    def save(
+        self,
+        working: Labels,
+        slabs: Iterator[int] | range | set[int] | None = None,
+        strokes: KeptStrokes | None = None,
+    ) -> int:
+        """Write what changed, whole or not at all; give the number of parts written.
 
         Parameters
         ----------
@@ -149,6 +166,8 @@ class Journal:
             The label map as it is now, shape (Z, Y, X).
         slabs : iterable of int, optional
             Where to look for changes; everywhere when it is not given.
+        strokes : KeptStrokes, optional
+            The strokes as they are now; those of the last save hold when they are not given.
 
         Raises
         ------
@@ -162,20 +181,23 @@ class Journal:
                 "The label map changed its size or the kind of its numbers, so it was not saved; "
                 "begin its autosave anew."
             )
-        records: dict[int, Record] = {}
+        records: dict[tuple[bytes, int], Record] = {}
         digests: dict[int, int] = {}
         for index in range(self.slab_count) if slabs is None else sorted(set(slabs)):
             voxels = self._slab(working, index)
             digest = zlib.crc32(voxels)
             if digest != self._digests[index]:
-                records[index], digests[index] = _record(WORKING, index, voxels), digest
+                records[(WORKING, index)] = _record(WORKING, index, voxels)
+                digests[index] = digest
+        if strokes is not None and self._differ(strokes):
+            records[_STROKES] = Record(STROKES, strokes.to_bytes())
         if not records:
             return 0
         try:
             self._file.append(records.values())
         except OSError as error:
             raise _write_error(self.folder, error) from error
-        self._parts.update({(WORKING, index): record for index, record in records.items()})
+        self._parts.update(records)
         self._digests.update(digests)
         self._shrink()
         return len(records)
@@ -230,6 +252,13 @@ class Journal:
 
     def _everything(self) -> list[Record]:
         return [self._head_record(), *self._parts.values()]
+
+    def _differ(self, strokes: KeptStrokes) -> bool:
+        """Whether strokes are others than those of the last save."""
+        last = self._parts.get(_STROKES)
+        if last is None:
+            return len(strokes.strokes) > 0
+        return last.payload != strokes.to_bytes()
 
     def _head_record(self) -> Record:
         return Record(HEAD, self.head.model_dump_json().encode())

@@ -19,7 +19,7 @@ _MAGIC = b"HSJ1"
 _RECORD = struct.Struct("<4scQI")
 _LARGEST = 1 << 34
 
-HEAD, WORKING, NETWORK, COMMIT = b"H", b"W", b"N", b"C"
+HEAD, WORKING, NETWORK, STROKES, COMMIT = b"H", b"W", b"N", b"S", b"C"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,14 @@ from napari_hybridseg.corrections.journal import (
     rows_of_a_slab,
     unpack,
 )
-from napari_hybridseg.corrections.journal_file import HEAD, NETWORK, WORKING, committed_records
+from napari_hybridseg.corrections.journal_file import (
+    HEAD,
+    NETWORK,
+    STROKES,
+    WORKING,
+    committed_records,
+)
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.corrections.locking import LockedError, folder_lock
 from napari_hybridseg.volume import LabelMap
 
@@ -39,11 +46,14 @@ class Restored:
         The working correction.
     network_label : LabelMap or None
         What the network had said.
+    strokes : KeptStrokes
+        What strokes said of it, and whether a repair obeyed them.
     """
 
     head: JournalHead
     label: LabelMap
     network_label: LabelMap | None
+    strokes: KeptStrokes
 
 
 @dataclass(frozen=True)
@@ -148,10 +158,14 @@ def _restore(path: Path) -> Restored:
         dtype = np.dtype(head.dtype)
         working = np.zeros(head.geometry.shape, dtype)
         network: NDArray[np.unsignedinteger] | None = None
+        strokes = KeptStrokes.none()
         rows = rows_of_a_slab(working.shape, dtype)
         for record in committed_records(path):
             if record.kind == HEAD:
                 head = JournalHead.model_validate_json(record.payload)
+                continue
+            if record.kind == STROKES:
+                strokes = KeptStrokes.from_bytes(record.payload, working.shape)
                 continue
             if record.kind == NETWORK and network is None:
                 network = np.zeros_like(working)
@@ -165,6 +179,6 @@ def _restore(path: Path) -> Restored:
         raise CorrectionError(f"{path} cannot be read as a correction ({error}).") from error
     label = LabelMap(head.geometry, head.source, working, head.scheme, f"{head.title} correction")
     if network is None:
-        return Restored(head, label, None)
+        return Restored(head, label, None, strokes)
     said = LabelMap(head.geometry, head.source, network, head.scheme, f"{head.title} network")
-    return Restored(head, label, said)
+    return Restored(head, label, said, strokes)

@@ -6,13 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
-
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.options import SegmentOptions
-from napari_hybridseg.resources import checkpoints_in, find_checkpoints
 from napari_hybridseg.volume import LabelMap
-from napari_hybridseg.widgets.checkpoint_shelf import checkpoint_choices, read_facts
+from napari_hybridseg.widgets.checkpoint_keeper import CheckpointKeeper
 from napari_hybridseg.widgets.desk import JobDesk, Order
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import volume_of_layer
@@ -57,6 +54,7 @@ class Controller:
         self._keeps_partial = False
         self._on_result: Callable[[], None] = lambda: None
         self.book = LayerBook(viewer, self._follow_layers)
+        self._checkpoints = CheckpointKeeper(state, desk, settings, self.book)
         self._obeys = False
         self._restore_choices()
         self._follow_layers()
@@ -70,7 +68,7 @@ class Controller:
             return
         self._obeys = True
         self.choose_options(self._settings.options)
-        self._restore_checkpoint()
+        self._checkpoints.restore(obeys_preferences=True)
         self._settings.preferences.follow_device(self._on_device_preferred)
 
     def follow_results(self, on_result: Callable[[], None]) -> None:
@@ -100,23 +98,11 @@ class Controller:
         state.reference = self.book.likely_reference(key)
         results = results_of(self.book, key)
         state.label_map = key_of(results[-1]) if results else ""
+        self._checkpoints.fit()
 
     def choose_checkpoint(self, path: Path) -> None:
         """Take another checkpoint, known already or not; a bad one leaves the present one."""
-        facts = read_facts(path)
-        if facts.card is None:
-            if self._state.phase.is_busy:  # the status line belongs to the job
-                self._desk.log.add(facts.problem)
-                show_warning(facts.problem)
-            else:
-                self._desk.say(facts.problem, Phase.FAILED)
-            self._state.events.checkpoint.emit(self._state.checkpoint)  # views go back to it
-            return
-        self._state.checkpoint = facts
-        if str(path.resolve()) not in {choice.key for choice in self._state.checkpoints}:
-            self._settings.add_opened_checkpoint(path.resolve())
-            self._list_checkpoints()
-        self._settings.checkpoint = path.resolve()
+        self._checkpoints.choose(path)
 
     def choose_options(self, options: SegmentOptions) -> None:
         """Take other options; the quality is then the preset that they amount to."""
@@ -191,24 +177,8 @@ class Controller:
     def _restore_choices(self) -> None:
         self._state.options = self._settings.kept_options
         self._state.quality = quality_of(self._state.options)
-        self._restore_checkpoint()
+        self._checkpoints.restore()
         self._state.message = READY
-
-    def _restore_checkpoint(self) -> None:
-        """Take the checkpoint that was used last, or the first if none is taken yet."""
-        known, last = self._list_checkpoints(), self._settings.checkpoint
-        taken = self._state.checkpoint
-        if last not in known:
-            last = known[0] if known and taken is None else ""
-        if last and (taken is None or taken.path != Path(last)):
-            self._state.checkpoint = read_facts(Path(last))
-
-    def _list_checkpoints(self) -> list[str]:
-        folder = self._settings.preferences.checkpoints_folder if self._obeys else None
-        own = checkpoints_in(folder) if folder else []
-        paths = [*find_checkpoints(), *own, *self._settings.opened_checkpoints]
-        self._state.checkpoints = checkpoint_choices(paths)
-        return [choice.key for choice in self._state.checkpoints]
 
     def _on_device_preferred(self, event: Any = None) -> None:
         self._state.options = self._settings.options
@@ -229,6 +199,7 @@ class Controller:
             state.label_map = ""
         if state.reference not in label_maps:
             state.reference = self.book.likely_reference(state.volume)
+            self._checkpoints.fit()
 
     def _is_opened_file(self, key: str) -> bool:
         layer = self.book.find(key)
@@ -262,13 +233,14 @@ class Controller:
         layer = task.show(self._viewer, self.book, label_map, is_whole=is_whole, into=into)
         is_gone = self.book.find(task.volume_key) is None
         did = "Segmented" if is_whole else "Stopped segmenting"
-        self._desk.say(
-            f"{did} {task.volume_name}: the result is the layer '{layer.name}'"
-            + (" (its volume was closed meanwhile)." if is_gone else "."),
-            Phase.DONE,
-        )
-        for note in label_map.notes:
-            self._desk.log.add(note)
+        said = f"{did} {task.volume_name}: the result is the layer '{layer.name}'"
+        said += " (its volume was closed meanwhile)." if is_gone else "."
+        if is_whole:
+            self._desk.say(said, Phase.DONE)
+            for note in label_map.notes:
+                self._desk.log.add(note)
+        else:  # how much of it there is belongs to the sentence
+            self._desk.say(" ".join((said, *label_map.notes)), Phase.DONE)
         if self._state.volume == task.volume_key or is_gone:
             self._state.label_map = key_of(layer)
             self._state.score = None

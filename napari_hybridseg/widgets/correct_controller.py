@@ -19,7 +19,7 @@ from napari_hybridseg.widgets.correct_start import Start, start_empty, start_fro
 from napari_hybridseg.widgets.correct_state import CorrectionFacts, CorrectState, why_not_correct
 from napari_hybridseg.widgets.correct_voice import Voice
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
-from napari_hybridseg.widgets.layer_data import placement_of
+from napari_hybridseg.widgets.layer_geometry import placement_of
 from napari_hybridseg.widgets.state import FaceState
 from napari_hybridseg.widgets.teach_state import TeachState
 
@@ -154,7 +154,7 @@ class CorrectController:
     ) -> None:
         """Add the working layer of a correction, and look at that one from now on."""
         placement = placement_of(volume_layer)
-        opened = self.corrections.begin(start.origin, placement, start.labels, on_safe)
+        opened = self.corrections.begin(start, placement, on_safe)
         opened.layer.events.selected_label.connect(self.show)
         self._face.label_map = opened.key
         self._score()

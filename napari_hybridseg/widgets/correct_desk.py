@@ -13,10 +13,10 @@ from qtpy.QtCore import QTimer
 from napari_hybridseg.corrections.autosave import Autosave
 from napari_hybridseg.corrections.boxes import Box, Change
 from napari_hybridseg.errors import HybridSegError
-from napari_hybridseg.volume import LabelMap
 from napari_hybridseg.widgets.correct_background import Background
 from napari_hybridseg.widgets.correct_layers import EditedOutline, add_working
-from napari_hybridseg.widgets.correct_session import CorrectionSession, Origin
+from napari_hybridseg.widgets.correct_session import CorrectionSession
+from napari_hybridseg.widgets.correct_start import Start
 from napari_hybridseg.widgets.correct_voice import Voice
 from napari_hybridseg.widgets.edit_boxes import apply_change
 from napari_hybridseg.widgets.edit_strokes import StrokeLayer
@@ -37,6 +37,11 @@ class OpenCorrection:
     outline: EditedOutline
     strokes: StrokeLayer
     watch: EditWatch
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether somebody's work is in it: an edit, or a stroke that waits for a repair."""
+        return bool(self.session.edited_voxels or self.strokes.kept().waiting)
 
     def apply(self, change: Change) -> int:
         """Write a change as one undo step; give the number of voxels."""
@@ -99,16 +104,21 @@ class CorrectionDesk:
 
     def begin(
         self,
-        origin: Origin,
+        start: Start,
         placement: Mapping[str, Any],
-        labels: LabelMap,
         on_safe: Callable[[], None] = lambda: None,
     ) -> OpenCorrection:
         """Add a working layer and follow it; ``on_safe`` is called once it has a journal."""
-        layer = add_working(self._viewer, origin, placement, labels)
+        origin = start.origin
+        layer = add_working(self._viewer, origin, placement, start.labels)
         session = CorrectionSession(origin, layer.data)
         outline = EditedOutline(self._viewer, self._book, session, placement)
-        strokes = StrokeLayer(self._viewer, self._book, origin, placement, self._on_change)
+        strokes = StrokeLayer(
+            self._viewer, self._book, origin, placement, self._on_change, session.strokes_changed
+        )
+        session.read_strokes = strokes.kept
+        if start.strokes is not None:
+            strokes.take(start.strokes)
 
         def changed(box: Box) -> None:
             outline.follow(box)
@@ -167,12 +177,12 @@ class CorrectionDesk:
         self._on_change()
 
     def let_go(self, correction: OpenCorrection, *, is_wanted: bool) -> None:
-        """Close a journal; it is offered again where it is wanted and holds an edit."""
-        autosave, session = correction.session.autosave, correction.session
+        """Close a journal; it is offered again where it is wanted and holds somebody's work."""
+        autosave = correction.session.autosave
         correction.session.autosave = None
         if autosave is None:
             return
-        if is_wanted and session.edited_voxels:
+        if is_wanted and correction.is_worth_keeping:
             autosave.close()
         else:
             autosave.discard()
@@ -183,6 +193,7 @@ class CorrectionDesk:
             self._viewer.layers.events.removed.disconnect(self._on_removed)
         for correction in list(self._open.values()):
             correction.watch.close()
+            correction.strokes.stop()
             correction.session.look()
             with suppress(HybridSegError):  # the disk refused before, and that was said
                 self.let_go(correction, is_wanted=not correction.session.is_accepted)
@@ -194,7 +205,7 @@ class CorrectionDesk:
                 correction.session.look()
                 self.end(correction)
                 title = correction.session.origin.title
-                is_kept = correction.session.edited_voxels > 0
+                is_kept = correction.is_worth_keeping
                 self._background.do(
                     lambda gone=correction: self.let_go(gone, is_wanted=True),  # type: ignore[misc]
                     lambda _, t=title, kept=is_kept: self._put_aside(t, kept),  # type: ignore[misc]

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_hybridseg.corrections.identity import volume_sha256
 from napari_hybridseg.corrections.recovery import Recoverable, Restored, list_recoverable
+from napari_hybridseg.counting import counted
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.volume import LabelMap, Volume
 from napari_hybridseg.widgets.correct_background import Background
@@ -19,8 +20,8 @@ from napari_hybridseg.widgets.correct_start import start_restored
 from napari_hybridseg.widgets.correct_state import CorrectState
 from napari_hybridseg.widgets.correct_voice import Voice
 from napari_hybridseg.widgets.layer_book import LayerBook
-from napari_hybridseg.widgets.layer_data import placement_of, result_layer, volume_of_layer
-from napari_hybridseg.widgets.layer_geometry import LayerError
+from napari_hybridseg.widgets.layer_data import result_layer, volume_of_layer
+from napari_hybridseg.widgets.layer_geometry import LayerError, placement_of
 
 READER = "napari-hybridseg"
 
@@ -132,7 +133,10 @@ class CorrectRecovery:
         if restored.network_label is not None:
             self._add_network(start.origin, layer, restored.network_label)
         self._controller.open(start, layer, on_safe=lambda: self.discard(left))
-        self._voice.say(f"The correction of {left.head.title} is back as it was last saved.")
+        said = f"The correction of {left.head.title} is back as it was last saved"
+        waiting = restored.strokes.waiting
+        strokes = f", with strokes of {counted(waiting, 'voxel')} that wait for 'Repair'"
+        self._voice.say(f"{said}{strokes if waiting else ''}.")
 
     def _add_network(self, origin: Origin, layer: Any, said: LabelMap) -> None:
         about = {"volume": origin.volume_key}

@@ -16,6 +16,7 @@ from napari_hybridseg.corrections.boxes import Box, Labels, change_between, star
 from napari_hybridseg.corrections.edits import EditCounter
 from napari_hybridseg.corrections.identity import volume_sha256
 from napari_hybridseg.corrections.journal import Journal, JournalHead
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.corrections.manifest import OrganEdits
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.labels import LabelScheme
@@ -79,6 +80,7 @@ class CorrectionSession:
         self.origin = origin
         self.serial = 0  # grows with every change
         self.autosave: Autosave | None = None
+        self.read_strokes: Callable[[], KeptStrokes] = KeptStrokes.none
         self.accepted_serial = -1  # as which it is in a set
         self.working: Labels = origin.grid.to_canonical(array)
         self._shadow = self.working.copy()
@@ -124,6 +126,11 @@ class CorrectionSession:
             self.autosave.changed(where[0].start, where[0].stop)
         return where
 
+    def strokes_changed(self) -> None:
+        """Take note that strokes were drawn, taken back or obeyed."""
+        if self.autosave is not None:
+            self.autosave.strokes_changed()
+
     def rename_labels(self, scheme: LabelScheme) -> None:
         """Take another scheme, e.g. with a new organ."""
         self.origin = replace(self.origin, scheme=scheme)
@@ -160,11 +167,16 @@ class CorrectionSession:
             checkpoint_path=str(origin.checkpoint or ""),
             checkpoint_sha256=sha256_of_checkpoint(origin),
         )
-        journal = Journal(root, head, self.working, origin.network)
+        journal = Journal(root, head, self.working, origin.network, self.read_strokes())
         self.autosave = Autosave(
-            journal, lambda: self.working, interval_s=interval_s, complain=complain
+            journal,
+            lambda: self.working,
+            read_strokes=self.read_strokes,
+            interval_s=interval_s,
+            complain=complain,
         )
         self.autosave.changed()  # what was painted while the journal was made
+        self.autosave.strokes_changed()
         return self.autosave
 
 

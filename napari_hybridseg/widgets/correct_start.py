@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_hybridseg.corrections import CorrectionError
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.corrections.recovery import Restored
 from napari_hybridseg.labels import LabelScheme
 from napari_hybridseg.volume import LabelMap, smallest_label_type
@@ -23,10 +24,11 @@ _SAME_GRID = 0.01
 
 
 class Start(NamedTuple):
-    """What a correction starts from, and the label map that is painted in."""
+    """What a correction starts from, the label map that is painted in, and strokes on it."""
 
     origin: Origin
     labels: LabelMap
+    strokes: KeptStrokes | None = None
 
 
 def start_empty(book: LayerBook, volume_layer: Any, scheme: LabelScheme) -> Start:
@@ -92,7 +94,7 @@ def start_restored(book: LayerBook, volume_layer: Any, restored: Restored) -> St
         checkpoint_sha256=head.checkpoint_sha256,
         card=facts.card if facts is not None else None,
     )
-    return Start(origin, _labels(origin, restored.label.array))
+    return Start(origin, _labels(origin, restored.label.array), restored.strokes)
 
 
 def origin_of(book: LayerBook, volume_layer: Any, scheme: LabelScheme) -> Origin:

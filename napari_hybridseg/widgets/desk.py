@@ -159,8 +159,9 @@ class JobDesk:
         if order is None:
             self._finished_aside(job)
             return
-        self.say("Cancelled; nothing was changed.", Phase.IDLE)
         order.on_ended()
+        if self._state.phase is Phase.CANCELLING:  # else something was kept, and that was said
+            self.say("Cancelled; nothing was changed.", Phase.IDLE)
 
     def _finished(self, job: Job) -> Order | None:
         """Free the desk if this was its job."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_hybridseg.corrections.assist.strokes import Strokes
-from napari_hybridseg.corrections.boxes import places_of
+from napari_hybridseg.corrections.boxes import Labels, places_of
+from napari_hybridseg.corrections.kept_strokes import KeptStrokes
 from napari_hybridseg.labels import LabelScheme
+from napari_hybridseg.older_python import zip
 from napari_hybridseg.widgets.correct_session import Origin
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_geometry import METADATA_KEY
@@ -56,6 +59,8 @@ class StrokeLayer:
         Where the volume's layers lie.
     on_change : callable
         Called once strokes were drawn and it has been quiet for a moment.
+    on_drawn : callable
+        Called at once when strokes may be others than before, with every touch of the brush.
     """
 
     def __init__(
@@ -65,20 +70,25 @@ class StrokeLayer:
         origin: Origin,
         placement: Mapping[str, Any],
         on_change: Callable[[], None],
+        on_drawn: Callable[[], None],
     ) -> None:
         self._viewer = viewer
         self._book = book
         self._origin = origin
         self._placement = dict(placement)
         self._key = ""
+        self._array: Labels | None = None
         self._spread: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._seen: NDArray[np.int64] | None = None
         self.statements = statements_of(origin.scheme)
         self.count = self.fresh_count = 0
         self._on_change = on_change
+        self._on_drawn = on_drawn
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
         self._timer.timeout.connect(self.look)
+        viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def layer(self) -> Any | None:
@@ -106,19 +116,54 @@ class StrokeLayer:
 
     def strokes(self) -> tuple[Strokes, Strokes]:
         """Give all that was said, and what of it did not spread yet; canonical (Z, Y, X)."""
-        voxels, values = self._voxels()
-        is_fresh = ~np.isin(self._codes(voxels, values), self._spread)
-        return self._said(voxels, values), self._said(voxels[is_fresh], values[is_fresh])
+        self._follow_layer()
+        kept = self.kept()
+        said, is_fresh = kept.strokes, ~kept.has_spread
+        fresh = Strokes(said.voxels[is_fresh], said.labels[is_fresh], said.is_not[is_fresh])
+        return said, fresh
+
+    def kept(self) -> KeptStrokes:
+        """Give all that was said and what of it did spread, for an autosave; from any thread."""
+        array, spread, statements = self._array, self._spread, self.statements
+        voxels, values = self._voxels(array, len(statements))
+        organs = np.array([0, *(said.organ for said in statements)], np.uint16)
+        is_not = np.array([False, *(said.is_not for said in statements)])
+        strokes = Strokes(voxels, organs[values], is_not[values])
+        return KeptStrokes(strokes, np.isin(self._codes(voxels, values), spread))
+
+    def take(self, kept: KeptStrokes) -> None:
+        """Show strokes that an autosave kept; the layer that is chosen stays so."""
+        said = kept.strokes
+        if not len(said):
+            return
+        chosen = list(self._viewer.layers.selection)
+        layer = self.layer or self._add()
+        value_of = {(s.organ, s.is_not): s.value for s in self.statements}
+        pairs = zip(said.labels.tolist(), said.is_not.tolist(), strict=True)
+        values = np.array([value_of.get(pair, 0) for pair in pairs], np.int64)
+        voxels = said.voxels.astype(np.int64)
+        self._origin.grid.to_canonical(layer.data)[tuple(voxels.T)] = values
+        layer.refresh()
+        self._spread = self._codes(voxels[kept.has_spread], values[kept.has_spread])
+        self._viewer.layers.selection = set(chosen)
+        self.look()
 
     def have_spread(self) -> None:
         """Count all strokes as spread; from now on they only keep their own voxels."""
-        self._spread = self._codes(*self._voxels())
+        self._follow_layer()
+        self._spread = self._codes(*self._voxels(self._array, len(self.statements)))
         self.look()
 
     def look(self) -> None:
         """Count the voxels of all strokes, and of the fresh ones."""
-        voxels, values = self._voxels()
-        counts = len(values), int((~np.isin(self._codes(voxels, values), self._spread)).sum())
+        self._follow_layer()
+        codes = self._codes(*self._voxels(self._array, len(self.statements)))
+        has_spread = np.isin(codes, self._spread)
+        seen = codes * 2 + has_spread
+        if self._seen is None or not np.array_equal(seen, self._seen):
+            self._seen = seen
+            self._on_drawn()
+        counts = len(codes), int((~has_spread).sum())
         if counts != (self.count, self.fresh_count):
             self.count, self.fresh_count = counts
             self._on_change()
@@ -131,33 +176,39 @@ class StrokeLayer:
         self._spread = np.zeros(0, np.int64)
         self.look()
 
-    def close(self) -> None:
-        """Remove the layer."""
+    def stop(self) -> None:
+        """Follow the layer no longer; what was said last is still known."""
         self._timer.stop()
+        with suppress(ValueError, RuntimeError):
+            self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+    def close(self) -> None:
+        """Stop, and remove the layer."""
+        self.stop()
         layer = self.layer
         if layer is not None:
             self._viewer.layers.remove(layer.name)
 
-    def _voxels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _follow_layer(self) -> None:
+        """Know the layer's array, which somebody may have exchanged, or removed with the layer."""
         layer = self.layer
         if layer is None:
+            self._array, self._spread = None, np.zeros(0, np.int64)
+        else:
+            self._array = self._origin.grid.to_canonical(np.asarray(layer.data))
+
+    @staticmethod
+    def _voxels(array: Labels | None, largest: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if array is None:
             return np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
-        array = self._origin.grid.to_canonical(np.asarray(layer.data))
         voxels = places_of(array)
         values = array[tuple(voxels.T)].astype(np.int64)
-        known = values <= len(self.statements)
+        known = (values > 0) & (values <= largest)  # 0: erased since
         return voxels[known], values[known]
 
     def _codes(self, voxels: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
         shape = self._origin.volume.geometry.shape
         return np.ravel_multi_index(tuple(voxels.T), shape) * 65536 + values
-
-    def _said(self, voxels: NDArray[np.int64], values: NDArray[np.int64]) -> Strokes:
-        return Strokes.join(
-            (voxels[values == said.value], said.organ, said.is_not)
-            for said in self.statements
-            if (values == said.value).any()
-        )
 
     def _add(self) -> Any:
         grid = self._origin.grid
@@ -172,12 +223,23 @@ class StrokeLayer:
         layer.opacity = 1.0
         layer.brush_size = _BRUSH
         self._key = key_of(layer)
-        layer.events.labels_update.connect(self._on_drawn)
-        layer.events.set_data.connect(self._on_drawn)
+        self._follow_layer()
+        layer.events.labels_update.connect(self._on_stroke)
+        layer.events.set_data.connect(self._on_redrawn)
         return layer
 
-    def _on_drawn(self, event: Any = None) -> None:
+    def _on_stroke(self, event: Any = None) -> None:
+        self._seen = None  # it may be saved, and undone, before it is looked at
+        self._on_drawn()
         self._timer.start()
+
+    def _on_redrawn(self, event: Any = None) -> None:
+        self._timer.start()
+
+    def _on_removed(self, event: Any = None) -> None:
+        """Forget what was said once the user removed its layer alone, and not the correction."""
+        if self._array is not None and self.layer is None:
+            self._timer.start()
 
     def _colours(self) -> DirectLabelColormap:
         colours: dict[int | None, Any] = {None: "transparent", 0: "transparent"}

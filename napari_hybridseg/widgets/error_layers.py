@@ -10,8 +10,7 @@ import numpy as np
 from napari_hybridseg.metrics.error_places import ERROR_SCHEME, Errors
 from napari_hybridseg.widgets.label_appearance import label_look
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
-from napari_hybridseg.widgets.layer_data import placement_of
-from napari_hybridseg.widgets.layer_geometry import METADATA_KEY, grid_of_layer
+from napari_hybridseg.widgets.layer_geometry import METADATA_KEY, grid_of_layer, placement_of
 
 OVERLAY_NAME = "errors"
 LINES_NAME = "HD95"

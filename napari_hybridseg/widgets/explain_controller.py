@@ -22,10 +22,11 @@ from napari_hybridseg.widgets.desk import JobDesk, Order
 from napari_hybridseg.widgets.explain_layers import ExplainLayers
 from napari_hybridseg.widgets.explain_state import ExplainState, why_not_explain
 from napari_hybridseg.widgets.layer_book import LayerBook, key_of
-from napari_hybridseg.widgets.layer_data import placement_of, volume_of_layer
+from napari_hybridseg.widgets.layer_data import volume_of_layer
 from napari_hybridseg.widgets.layer_geometry import (
     grid_of_layer,
     place_under,
+    placement_of,
     voxels_of,
     world_at,
 )

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hybridseg.explain import ExplainOptions, Place, View, find_place
+from napari_hybridseg.widgets.card_values import card_values
 from napari_hybridseg.widgets.explain_state import ExplainState, why_not_explain
 from napari_hybridseg.widgets.inputs import ChoiceBox, Fold, Line, WholeNumberBox
 from napari_hybridseg.widgets.options_form import OptionsForm
@@ -97,6 +98,8 @@ class ExplainSection(QWidget):
         self._show_rows(view, place)
         self._show_choices(view, place)
         self.form.show_options(options)
+        checkpoint = self._face.checkpoint
+        self.form.show_meanings(card_values(checkpoint.card if checkpoint is not None else None))
         x, y, z = options.point or (0.0, 0.0, 0.0)
         self.point.show_text(
             f"Voxel at {abs(x):.1f} {'L' if x >= 0 else 'R'}, {abs(y):.1f} "

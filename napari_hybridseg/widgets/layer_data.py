@@ -22,13 +22,13 @@ from napari_hybridseg.widgets.layer_geometry import (
     is_coloured,
     is_flat,
     plain_metadata,
-    transform_of,
     voxels_of,
 )
 from napari_hybridseg.widgets.time_series import TIME, is_time_series, shown_time_point
 
 LayerData = tuple[NDArray[np.generic], dict[str, Any], Literal["image", "labels"]]
 
+GOES_WITH = "goes_with"  # in a sample's metadata: the name of the checkpoint that it goes with
 _CT_WINDOW = (-160.0, 240.0)  # HU; the abdominal soft tissue window
 _SAMPLES_FOR_CONTRAST = 200_000
 _ONE_SLICE = "A flat image: it is taken as one slice, and its scale as mm."
@@ -118,8 +118,8 @@ def result_layer(
     label_map : LabelMap
         On the grid of the volume.
     grid, placement
-        Where the volume's layer lies, and its layer arguments (:func:`placement_of`), both taken
-        when the run began.
+        Where the volume's layer lies, and its layer arguments (`layer_geometry.placement_of`),
+        both taken when the run began.
     made_from : mapping
         What the result was made from, in plain JSON types; kept in the metadata.
     """
@@ -129,12 +129,6 @@ def result_layer(
         about |= grid.as_metadata()
     attributes = dict(placement) | label_look(label_map.scheme)
     return data, attributes | {"name": name, "metadata": {METADATA_KEY: about}}, "labels"
-
-
-def placement_of(layer: Any) -> dict[str, Any]:
-    """Give the layer arguments that put a 3D layer exactly where this one is."""
-    labels = ("slice", *layer.axis_labels) if is_flat(layer) else tuple(layer.axis_labels[-3:])
-    return transform_of(layer) | {"axis_labels": labels}
 
 
 def volume_of_layer(layer: Any, neighbours: Iterable[Any] = ()) -> Volume:
@@ -218,7 +212,7 @@ def _label_map(
         array=array,
         scheme=scheme_of(attributes) or LabelScheme.for_labels(np.unique(array)[1:]),
         name=name,
-        notes=grid.notes,
+        notes=(*plain_metadata(attributes).get("notes", ()), *grid.notes),
     )
 
 

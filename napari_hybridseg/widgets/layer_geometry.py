@@ -173,11 +173,12 @@ def world_at(layer: Any, place: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(layer.data_to_world(every_axis), dtype=np.float64)[-3:]
 
 
-def transform_of(layer: Any) -> dict[str, Any]:
+def placement_of(layer: Any) -> dict[str, Any]:
     """Give the layer arguments that put a 3D layer exactly where this one is."""
     if is_flat(layer):
-        return _raised(layer)
+        return _raised(layer) | {"axis_labels": ("slice", *layer.axis_labels)}
     return {
+        "axis_labels": tuple(layer.axis_labels[-3:]),
         "scale": tuple(layer.scale[-3:]),
         "translate": tuple(layer.translate[-3:]),
         "rotate": np.asarray(layer.rotate)[-3:, -3:],

@@ -2,12 +2,13 @@
 
 Understood are the kinds of field that option sets here have: yes or no, whole and decimal
 numbers with limits, fixed choices, and each of them with None for 'from the card'. A number's
-lowest value reads as what its field declares as ``minimum_reads``.
+lowest value reads as what its field declares as ``minimum_reads``. What is left open, to the card
+or to 'auto', can say what it comes to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from napari_hybridseg.widgets.inputs import ChoiceBox, NumberBox, WholeNumberBox
 from napari_hybridseg.widgets.state import Choice
 
 FROM_CARD = "from the card"
+_AUTO = "auto"
 
 
 class _Field(Protocol):
@@ -32,6 +34,10 @@ class _Field(Protocol):
 
     def value(self) -> Any:
         """Give the value that is shown."""
+        ...
+
+    def show_meaning(self, meaning: str) -> None:
+        """Say what the choice comes to that leaves it open."""
         ...
 
 
@@ -67,6 +73,11 @@ class OptionsForm(QWidget):
         for name, field in self.fields.items():
             field.show_value(getattr(options, name))
 
+    def show_meanings(self, meanings: Mapping[str, str]) -> None:
+        """Say what open choices come to, by the names of their fields."""
+        for name, field in self.fields.items():
+            field.show_meaning(meanings.get(name, ""))
+
     def show_only(self, names: Collection[str]) -> None:
         """Show the fields of these names, and hide the others."""
         layout = self.layout()
@@ -92,6 +103,9 @@ class _YesNo:
     def value(self) -> bool:
         return bool(self.widget.isChecked())
 
+    def show_meaning(self, meaning: str) -> None:
+        self.widget.setText(meaning)
+
 
 class _OneOf:
     def __init__(self, choices: list[str], may_be_none: bool) -> None:
@@ -107,6 +121,12 @@ class _OneOf:
 
     def value(self) -> str | None:
         return self.widget.key or None
+
+    def show_meaning(self, meaning: str) -> None:
+        for key, text in (("", FROM_CARD), (_AUTO, _AUTO)):
+            row = self.widget.findData(key)
+            if row >= 0:
+                self.widget.setItemText(row, _with(text, meaning))
 
 
 class _Number:
@@ -139,6 +159,14 @@ class _Number:
             return None
         shown: float = self.widget.value()
         return shown if isinstance(shown, int) else round(shown, 2)
+
+    def show_meaning(self, meaning: str) -> None:
+        if self._may_be_none:
+            self.widget.setSpecialValueText(_with(FROM_CARD, meaning))
+
+
+def _with(text: str, meaning: str) -> str:
+    return f"{text} ({meaning})" if meaning else text
 
 
 def _field_for(about: dict[str, Any]) -> _Field:

@@ -10,7 +10,12 @@ from napari.utils.notifications import show_info
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.resources import sample_volumes_folder
 from napari_hybridseg.volume import load_label_map, load_volume
-from napari_hybridseg.widgets.layer_data import LayerData, label_map_layer, volume_layers
+from napari_hybridseg.widgets.layer_data import (
+    GOES_WITH,
+    LayerData,
+    label_map_layer,
+    volume_layers,
+)
 from napari_hybridseg.widgets.preferences import Preferences
 
 _TIMEOUT_S = 15
@@ -52,6 +57,9 @@ BODY_CT = PublicFile(
 )
 
 
+_TORSO_CHECKPOINT = "torso-utnetv2-3d"
+
+
 def torso_a() -> list[LayerData]:
     """Open the phantom as scanner A sees it, with its reference."""
     return _shipped("torso_a.nii.gz", "torso_a_reference.nii.gz")
@@ -77,7 +85,8 @@ def _shipped(volume: str, reference: str) -> list[LayerData]:
     data, attributes, kind = label_map_layer(load_label_map(folder / reference))
     # hidden at first: the newcomer is to see the scan, then the network's result on it
     hidden = (data, attributes | {"visible": False}, kind)
-    return [*volume_layers(load_volume(folder / volume)), hidden]
+    origin = {GOES_WITH: _TORSO_CHECKPOINT}
+    return [*volume_layers(load_volume(folder / volume), origin), hidden]
 
 
 def _fetched(file: PublicFile) -> list[LayerData]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_hybridseg.widgets.card_values import card_values, precision_value
 from napari_hybridseg.widgets.inputs import ChoiceBox, Fold, Line
 from napari_hybridseg.widgets.options_form import OptionsForm
 from napari_hybridseg.widgets.presets import QUALITY_HELP, Quality
@@ -57,11 +58,23 @@ class SegmentSection(QWidget):
             signal.connect(self.refresh_options)
         for signal in (events.phase, events.volume_facts, events.checkpoint, events.volume):
             signal.connect(self.refresh_button)
+        for signal in (events.checkpoint, events.volume_facts, events.options, events.devices):
+            signal.connect(self.refresh_meanings)
         # another wish may cost the same
         for signal in (events.cost, events.options):
             signal.connect(self.refresh_cost)
         self.refresh_options()
+        self.refresh_meanings()
         self.refresh_cost()
+
+    def refresh_meanings(self, _: object = None) -> None:
+        """Say what the options come to that are left to the checkpoint."""
+        state = self._state
+        card = state.checkpoint.card if state.checkpoint is not None else None
+        facts = state.volume_facts
+        said = card_values(card, facts.modality if facts is not None else "")
+        said["precision"] = precision_value(state.options.device, state.devices)
+        self.form.show_meanings(said)
 
     def refresh_cost(self, _: object = None) -> None:
         """Show what a run would cost."""

@@ -20,13 +20,17 @@ from napari_hybridseg.widgets.layer_book import LayerBook, key_of
 from napari_hybridseg.widgets.layer_data import (
     is_untouched,
     label_map_of_layer,
-    placement_of,
     result_layer,
     scheme_of,
     volume_of_layer,
     voxels_crc32,
 )
-from napari_hybridseg.widgets.layer_geometry import LayerGrid, grid_of_layer, plain_metadata
+from napari_hybridseg.widgets.layer_geometry import (
+    LayerGrid,
+    grid_of_layer,
+    placement_of,
+    plain_metadata,
+)
 from napari_hybridseg.widgets.preferences import ScoreRules
 from napari_hybridseg.widgets.state import CheckpointFacts, Score
 

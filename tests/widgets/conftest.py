@@ -185,7 +185,7 @@ def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def no_checkpoints_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start without checkpoints, whatever is installed."""
-    monkeypatch.setattr("napari_hybridseg.widgets.controller.find_checkpoints", list)
+    monkeypatch.setattr("napari_hybridseg.widgets.checkpoint_keeper.find_checkpoints", list)
 
 
 @pytest.fixture(scope="session")

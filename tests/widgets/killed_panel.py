@@ -2,8 +2,8 @@
 
     python -m tests.widgets.killed_panel SCAN CHECKPOINT JOURNALS
 
-Paints voxel after voxel. After every one it prints how many are painted, and how many of them the
-autosave says are safe.
+Paints voxel after voxel, and as many with strokes. After every one it prints how many are painted,
+and how many of them the autosave says are safe.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from napari_hybridseg.widgets.preferences import Preferences
 from .conftest import FakeEngine
 
 INTERVAL_S = 0.5
-ORGAN = 2
+ORGAN, SAID = 2, 1
 
 
 def main() -> None:
@@ -39,10 +39,13 @@ def main() -> None:
     now = panel.correct.controller.correction
     while now.session.autosave is None:
         QApplication.processEvents()
+    strokes = now.strokes.begin(SAID)
     shape, painted, safe = now.layer.data.shape, 0, 0
     while True:
         place = np.unravel_index(painted % now.layer.data.size, shape)
-        now.layer.data_setitem(tuple(np.array([n]) for n in place), ORGAN)
+        voxel = tuple(np.array([n]) for n in place)
+        now.layer.data_setitem(voxel, ORGAN)
+        strokes.data_setitem(voxel, SAID)
         painted += 1
         began = time.monotonic()
         while time.monotonic() - began < 0.02:

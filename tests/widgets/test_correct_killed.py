@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QPushButton
 from napari_hybridseg.formats import write_image
 from napari_hybridseg.geometry import Geometry
 
-from .killed_panel import INTERVAL_S, ORGAN
+from .killed_panel import INTERVAL_S, ORGAN, SAID
 from .test_correct import Corrector
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,11 @@ def killed_napari(tmp_path: Path, journals: Path, checkpoint: Path, then_s: floa
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"NAPARI_CONFIG": str(tmp_path / "napari.yaml")},
+        env=os.environ
+        | {
+            "NAPARI_CONFIG": str(tmp_path / "napari.yaml"),
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),  # where Linux keeps the user's choices
+        },
     )
     assert running.stdout is not None
     said: list[str] = []
@@ -72,4 +76,9 @@ def test_a_killed_napari_loses_at_most_an_interval_and_the_next_offers_it(
     count = int((found == ORGAN).sum())
     assert safe <= count <= painted + 1
     assert (found[:count] == ORGAN).all()
+    strokes = np.asarray(panel.viewer.layers["scan · strokes"].data).ravel()
+    waiting = int((strokes == SAID).sum())
+    assert safe <= waiting <= painted + 1
+    assert (strokes[:waiting] == SAID).all()
+    panel.wait_until(lambda: f"strokes of {waiting} voxels" in panel.line())
     panel.widget._close()

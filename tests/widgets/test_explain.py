@@ -13,8 +13,7 @@ import pytest
 from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.model_card import WindowDefaults
 from napari_hybridseg.widgets.explain_layers import BOX_NAME, MARK_NAME, contrast_of, see_through
-from napari_hybridseg.widgets.layer_data import placement_of
-from napari_hybridseg.widgets.layer_geometry import grid_of_layer
+from napari_hybridseg.widgets.layer_geometry import grid_of_layer, placement_of
 from napari_hybridseg.widgets.state import Phase
 
 from .explanations import DOUBTS, HEADS, HOT, LEVELS, QUERY, SAMPLED, WEIGHTS

@@ -12,7 +12,6 @@ from napari_hybridseg.widgets.layer_data import (
     is_untouched,
     label_map_layer,
     label_map_of_layer,
-    placement_of,
     result_layer,
     volume_layers,
     volume_of_layer,
@@ -21,6 +20,7 @@ from napari_hybridseg.widgets.layer_geometry import (
     LayerError,
     grid_of_layer,
     place_under,
+    placement_of,
     world_at,
 )
 

@@ -27,6 +27,33 @@ def test_none_reads_from_the_card_and_survives(form, qtbot):
     assert signal.args == [SegmentOptions(tta=True)]
 
 
+def test_what_is_left_open_says_what_it_comes_to(form, qtbot):
+    meanings = {
+        "overlap": "0.5",
+        "importance": "gaussian",
+        "tta": "left–right (from the card)",
+        "precision": "float32",
+        "threads": "nothing",
+    }
+    with qtbot.assertNotEmitted(form.changed):
+        form.show_meanings(meanings)
+    fields = form.fields
+    assert fields["overlap"].widget.text() == "from the card (0.5)"
+    assert fields["importance"].widget.currentText() == "from the card (gaussian)"
+    assert fields["tta"].widget.text() == "left–right (from the card)"
+    assert fields["precision"].widget.currentText() == "auto (float32)"
+    assert fields["threads"].widget.text() == "automatic"
+    assert [fields[name].value() for name in ("overlap", "importance")] == [None, None]
+    assert fields["precision"].value() == "auto"
+    form.show_options(SegmentOptions(overlap=0.25, precision="bfloat16"))
+    assert fields["overlap"].widget.text() == "0.25"
+    assert fields["precision"].widget.currentText() == "bfloat16"
+    form.show_meanings({})
+    form.show_options(SegmentOptions())
+    assert fields["overlap"].widget.text() == FROM_CARD
+    assert fields["tta"].widget.text() == ""
+
+
 def test_a_number_reads_as_its_field_declares(form):
     assert form.fields["threads"].widget.text() == "automatic"
     assert form.fields["threads"].value() == 0

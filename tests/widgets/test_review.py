@@ -14,10 +14,11 @@ from napari_hybridseg.formats import StoredImage
 from napari_hybridseg.geometry import Geometry
 from napari_hybridseg.inference.estimate import estimate
 from napari_hybridseg.inference.options import SegmentOptions
-from napari_hybridseg.volume import Volume
-from napari_hybridseg.widgets.layer_data import volume_layers
+from napari_hybridseg.volume import LabelMap, Volume
+from napari_hybridseg.widgets.layer_data import label_map_layer, volume_layers
 from napari_hybridseg.widgets.state import Phase
 
+from .conftest import SCHEME
 from .test_panel import Panel
 
 LIVER = 1
@@ -165,6 +166,27 @@ def test_what_is_finished_is_kept_only_if_wished(
     panel.wait_until(lambda: not panel.state.phase.is_busy)
     names = [layer.name for layer in panel.results]
     assert names == (["scan · test-unet (unfinished)"] if keeps else [])
+    log = panel.widget.desk.log.text
+    assert ("nothing was changed" in log) is not keeps
+    assert ("50% of the volume were segmented." in panel.widget.status.line.text()) is keeps
+
+
+def test_the_scores_of_what_was_kept_say_that_it_is_a_part(
+    panel, engine, make_volume, checkpoint_file
+):
+    volume = make_volume()
+    truth = LabelMap(
+        volume.geometry, volume.source, np.ones(volume.geometry.shape, np.uint8), SCHEME
+    )
+    data, attributes, _ = label_map_layer(truth, "scan_reference")
+    panel.viewer.add_labels(data, **attributes)
+    started(panel, engine, volume, checkpoint_file)
+    engine.notes = ()
+    panel.widget.segment.keep_button.click()
+    engine.gate.set()
+    panel.wait_until(lambda: panel.state.score is not None)
+    said = "scan · test-unet (unfinished): The run was cancelled; 50% of the volume were segmented."
+    assert said in panel.widget.review.notes.text()
 
 
 def test_what_a_run_costs_is_said_before_it(panel, make_volume, checkpoint_file):
@@ -183,7 +205,7 @@ def test_the_cost_is_said_for_what_was_open_before_the_panel(
     make_napari_viewer_proxy, qtbot, engine, make_volume, checkpoint_file, monkeypatch
 ):
     monkeypatch.setattr(
-        "napari_hybridseg.widgets.controller.find_checkpoints", lambda: [checkpoint_file]
+        "napari_hybridseg.widgets.checkpoint_keeper.find_checkpoints", lambda: [checkpoint_file]
     )
     viewer = make_napari_viewer_proxy()
     data, attributes, _ = volume_layers(make_volume())[0]
