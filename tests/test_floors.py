@@ -106,6 +106,23 @@ def test_every_zip_says_whether_its_items_end_together() -> None:
     assert silent == []
 
 
+def test_every_zip_that_says_so_is_one_that_can_on_any_python() -> None:
+    """Python 3.9's own takes no ``strict``."""
+    unable = []
+    for path in python_files():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "zip"]
+        taken = [
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("older_python")
+            for alias in node.names
+        ]
+        if calls and "zip" not in taken and path.name != "older_python.py":
+            unable.append(path)
+    assert unable == []
+
+
 def test_types_are_joined_by_a_bar_only_in_annotations() -> None:
     """On Python 3.9 annotations alone may have one: they are not calculated."""
     assert joined_types("x = int | str") == ["int | str"]

@@ -77,17 +77,25 @@ class Engine:
 
 def winograd_engine(recipe: Recipe) -> Engine:
     """Trace the network, and run its convolutions and norms by our own compiled loops."""
-    from napari_hybridseg.inference.winograd.rewriting import Rewritten
+    from napari_hybridseg.inference.winograd.compute import Compute
+    from napari_hybridseg.inference.winograd.program import Program
 
     _only_float32(recipe, TITLES["winograd"])
-    began = time.perf_counter()
     with _quiet(), torch.no_grad():
         try:
-            compute = Rewritten(recipe.network, recipe.example, recipe.threads)
-            compute(recipe.example)
+            kept = _kept(recipe, "winograd", lambda: _winograd_program(recipe))
+            began = time.perf_counter()
+            compute = Compute(Program.from_bytes(kept), recipe.example, recipe.threads)
         except _FAILURES as error:
             raise EngineError(_one_line(error)) from error
     return Engine(compute, time.perf_counter() - began)
+
+
+def _winograd_program(recipe: Recipe) -> bytes:
+    # the tracer takes seconds to import
+    from napari_hybridseg.inference.winograd.rewriting import rewritten
+
+    return rewritten(recipe.network, recipe.example).to_bytes()
 
 
 def torch_engine(recipe: Recipe) -> Engine:

@@ -7,18 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from napari_hybridseg.inference.winograd import rewriting
-from napari_hybridseg.inference.winograd.operations import (
-    InstanceNorm,
-    Operation,
-    PointwiseConvolution,
-    WinogradConvolution,
-)
-from napari_hybridseg.inference.winograd.rewriting import Rewritten
-from napari_hybridseg.inference.winograd.row_convolutions import (
-    StridedConvolution,
-    TransposedConvolution,
-)
-from napari_hybridseg.inference.winograd.sampling import Sampler
+from napari_hybridseg.inference.winograd.compute import Compute
+from napari_hybridseg.inference.winograd.program import Ours, Program, Step
+from napari_hybridseg.inference.winograd.rewriting import rewritten
 from napari_hybridseg.networks.deformable import DeformableAttention3d, sampling_grid
 
 
@@ -51,7 +42,7 @@ class Everything(nn.Module):
         return logits
 
 
-def made(network: nn.Module, shape: tuple[int, ...]) -> tuple[Rewritten, Tensor, Tensor]:
+def made(network: nn.Module, shape: tuple[int, ...]) -> tuple[Compute, Program, Tensor, Tensor]:
     torch.manual_seed(0)
     image = torch.randn(shape)
     for module in network.modules():
@@ -62,32 +53,33 @@ def made(network: nn.Module, shape: tuple[int, ...]) -> tuple[Rewritten, Tensor,
             nn.init.normal_(module.bias)
     network.eval()
     with torch.no_grad():
-        return Rewritten(network, image, 1), image, network(image)
+        program = Program.from_bytes(rewritten(network, image).to_bytes())
+        return Compute(program, image, 1), program, image, network(image)
 
 
-def kinds(found: Rewritten) -> list[type]:
-    return [type(n.target) for n in found.graph.graph.nodes if isinstance(n.target, Operation)]
+def kinds(program: Program) -> list[str]:
+    return [step.target.kind for step in program.steps if isinstance(step.target, Ours)]
 
 
-def names(found: Rewritten) -> list[str]:
-    return [str(node.target) for node in found.graph.graph.nodes]
+def names(program: Program) -> str:
+    return " ".join(str(step.target) for step in program.steps)
 
 
 @torch.inference_mode()
 def test_every_operation_finds_its_place() -> None:
-    found, image, expected = made(Everything(), (1, 1, 10, 12, 14))
+    found, program, image, expected = made(Everything(), (1, 1, 10, 12, 14))
     before = image.clone()
     torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
     assert torch.equal(image, before)
-    assert kinds(found) == [
-        StridedConvolution,
-        WinogradConvolution,
-        InstanceNorm,
-        PointwiseConvolution,
-        TransposedConvolution,
-        PointwiseConvolution,
+    assert kinds(program) == [
+        "StridedConvolution",
+        "WinogradConvolution",
+        "InstanceNorm",
+        "PointwiseConvolution",
+        "TransposedConvolution",
+        "PointwiseConvolution",
     ]
-    left = " ".join(names(found))
+    left = names(program)
     for gone in ("dropout", "prelu", "batch_norm", "linspace", "sin"):
         assert gone not in left
     assert "conv3d" in left  # by groups: torch's
@@ -96,7 +88,7 @@ def test_every_operation_finds_its_place() -> None:
 @torch.inference_mode()
 def test_another_input_of_the_shape_is_right_too_and_results_are_apart() -> None:
     network = Everything()
-    found, image, _ = made(network, (1, 1, 10, 12, 14))
+    found, _, image, _ = made(network, (1, 1, 10, 12, 14))
     first = found(image)
     kept = first.clone()
     other = image.flip(2) * 2
@@ -112,10 +104,10 @@ def test_the_network_of_a_slice() -> None:
         nn.Conv2d(8, 16, 3, padding=1), nn.InstanceNorm2d(16), nn.LeakyReLU(inplace=True),
         nn.Conv2d(16, 8, 1), nn.ConvTranspose2d(8, 2, 2, 2),
     )  # fmt: skip
-    found, image, expected = made(network, (1, 3, 26, 18))
+    found, program, image, expected = made(network, (1, 3, 26, 18))
     torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
-    assert WinogradConvolution in kinds(found)
-    assert "batch_norm" not in " ".join(names(found))
+    assert "WinogradConvolution" in kinds(program)
+    assert "batch_norm" not in names(program)
 
 
 class Twice(nn.Module):
@@ -134,9 +126,9 @@ class Twice(nn.Module):
 
 @torch.inference_mode()
 def test_what_is_read_again_stays() -> None:
-    found, image, expected = made(Twice(), (1, 8, 6, 7, 8))
+    found, program, image, expected = made(Twice(), (1, 8, 6, 7, 8))
     torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
-    assert InstanceNorm in kinds(found)
+    assert "InstanceNorm" in kinds(program)
 
 
 @torch.inference_mode()
@@ -146,9 +138,9 @@ def test_filters_beyond_the_budget_stay_as_they_are(monkeypatch: pytest.MonkeyPa
         nn.Conv3d(16, 8, 3, padding=1),
     )  # fmt: skip
     monkeypatch.setattr(rewriting, "_BUDGET", 144 * 4 * 8 * 16)
-    found, image, expected = made(network, (1, 8, 8, 8, 8))
+    found, program, image, expected = made(network, (1, 8, 8, 8, 8))
     # the last has most voxels, and is worth most
-    assert kinds(found) == [StridedConvolution, StridedConvolution, WinogradConvolution]
+    assert kinds(program) == ["StridedConvolution", "StridedConvolution", "WinogradConvolution"]
     torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -161,7 +153,7 @@ class Undecided(nn.Module):
 
 def test_a_network_that_looks_at_numbers_is_refused() -> None:
     with pytest.raises(RuntimeError):
-        Rewritten(Undecided().eval(), torch.ones(1, 8, 4, 4, 4), 1)
+        rewritten(Undecided().eval(), torch.ones(1, 8, 4, 4, 4))
 
 
 @torch.inference_mode()
@@ -182,7 +174,37 @@ def test_deformable_attention_is_one_operation_and_its_network_stays_as_it_is() 
             found: Tensor = self.attention(moved, moved, grid)
             return found.transpose(1, 2).unflatten(2, (2, 3, 4))
 
-    found, image, expected = made(Looks(), (1, 16, 2, 3, 4))
+    found, program, image, expected = made(Looks(), (1, 16, 2, 3, 4))
     torch.testing.assert_close(found(image), expected, atol=1e-5, rtol=1e-4)
-    assert kinds(found) == [Sampler]
+    assert kinds(program) == ["Sampler"]
     assert "sample" not in vars(attention)
+
+
+@torch.inference_mode()
+def test_torchs_threads_are_measured_and_given_back() -> None:
+    _, program, image, expected = made(Everything(), (1, 1, 10, 12, 14))
+    before = torch.get_num_threads()
+    found = Compute(program, image, 2)
+    torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+    assert found._torchs_threads in (1, 2)
+    assert torch.get_num_threads() == before
+
+
+def test_what_a_step_is_done_with_is_let_go() -> None:
+    _, program, _image, _ = made(Everything(), (1, 1, 10, 12, 14))
+    let_go = [number for step in program.steps for number in step.done_with]
+    assert sorted(let_go) == sorted(set(let_go))
+    first = len(program.constants) + 1
+    kept = {program.result, *range(1, first)}
+    assert {0, *range(first, first + len(program.steps))} - set(let_go) - kept == set()
+
+
+def test_a_kept_program_calls_nothing_but_torchs_operations() -> None:
+    step = Step("os.system.default", ("true",), {}, ())
+    with pytest.raises(ValueError, match=r"os\.system\.default is no operation of torch"):
+        Compute(Program((), (step,), 1), torch.zeros(1), 1)
+
+
+def test_an_argument_that_cannot_be_kept_is_refused() -> None:
+    with pytest.raises(TypeError, match="complex cannot be kept"):
+        Program((), (Step("aten.add.Tensor", (1j,), {}, ()),), 1).to_bytes()

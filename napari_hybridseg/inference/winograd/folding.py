@@ -20,18 +20,34 @@ Values = dict[fx.Node, Any]
 
 
 class Observer(fx.Interpreter):
-    """Runs a graph once, and keeps what every node gives."""
+    """Runs a graph once, and keeps what every node gives: constants whole, of the rest the shape.
+
+    Parameters
+    ----------
+    traced : GraphModule
+        The graph.
+    constant : set of Node
+        Those that do not depend on the input.
+    """
+
+    def __init__(self, traced: fx.GraphModule, constant: set[fx.Node]) -> None:
+        super().__init__(traced)
+        self._constant = constant
+        self._seen: Values = {}
 
     def values_of(self, example: Tensor) -> Values:
-        """Give the value of every node."""
-        self._seen: Values = {}
+        """Give the values; a tensor that depends on the input is on ``meta``."""
         self.run(example)
         return self._seen
 
     def run_node(self, n: fx.Node) -> Any:
         """Run a node."""
-        self._seen[n] = super().run_node(n)
-        return self._seen[n]
+        value = super().run_node(n)
+        if n in self._constant or n.op == "get_attr":
+            self._seen[n] = value
+        elif isinstance(value, Tensor):  # all of them would be many times what a run takes
+            self._seen[n] = value.to("meta")
+        return value
 
 
 def leave_out_dropout(traced: fx.GraphModule) -> None:
@@ -42,8 +58,8 @@ def leave_out_dropout(traced: fx.GraphModule) -> None:
             traced.graph.erase_node(node)
 
 
-def fold_constants(traced: fx.GraphModule, values: Values) -> None:
-    """Keep what does not depend on the input as it is: positions, weights in another shape."""
+def constants_of(traced: fx.GraphModule) -> set[fx.Node]:
+    """Find what does not depend on the input: weights, positions, weights in another shape."""
     written = _written(traced)
     constant: set[fx.Node] = set()
     for node in traced.graph.nodes:
@@ -51,6 +67,11 @@ def fold_constants(traced: fx.GraphModule, values: Values) -> None:
         fixed = node.op == "get_attr" or (node.op == "call_function" and follows)
         if fixed and node not in written:
             constant.add(node)
+    return constant
+
+
+def fold_constants(traced: fx.GraphModule, constant: set[fx.Node], values: Values) -> None:
+    """Keep the constants as they are."""
     for number, node in enumerate(list(traced.graph.nodes)):
         needed = any(user not in constant for user in node.users)
         if node in constant and node.op != "get_attr" and needed:

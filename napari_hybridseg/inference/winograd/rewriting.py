@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import operator
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -12,28 +12,19 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from napari_hybridseg.inference.devices import cpu_threads
 from napari_hybridseg.inference.winograd.folding import (
     CONVOLUTIONS,
     Observer,
     Values,
     arguments,
+    constants_of,
     fold_batch_norms,
     fold_constants,
     leave_out_dropout,
 )
-from napari_hybridseg.inference.winograd.layout import Workers, channels_first
-from napari_hybridseg.inference.winograd.operations import (
-    InstanceNorm,
-    Operation,
-    PointwiseConvolution,
-    WinogradConvolution,
-)
-from napari_hybridseg.inference.winograd.row_convolutions import (
-    StridedConvolution,
-    TransposedConvolution,
-)
-from napari_hybridseg.inference.winograd.sampling import Sampler, with_one_operation
+from napari_hybridseg.inference.winograd.operations import WinogradConvolution
+from napari_hybridseg.inference.winograd.program import Ours, Program, Ref, Step
+from napari_hybridseg.inference.winograd.sampling import with_one_operation
 from napari_hybridseg.older_python import zip
 
 aten = torch.ops.aten
@@ -46,11 +37,10 @@ _SLOPES: dict[Any, Callable[[tuple[Any, ...]], float]] = {
 }
 # what the transformed filters of a network may take, in bytes: they are 5.3 times the weights
 _BUDGET = 300_000_000
-_ROUNDS = 2
 
 
-class Rewritten:
-    """A network for inputs of one shape, with our operations in it.
+def rewritten(network: nn.Module, example: Tensor) -> Program:
+    """Trace a network for inputs of one shape, and put our operations in.
 
     Parameters
     ----------
@@ -58,58 +48,64 @@ class Rewritten:
         In evaluation mode, float32, on the CPU; its weights are copied where we use them.
     example : Tensor
         An input (1, C, [Z,] Y, X).
-    threads : int
-        How many our operations run on; torch's take torch's.
 
     Raises
     ------
     RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError
         What torch's tracer raises for code that it does not take.
     """
+    traced = make_fx(with_one_operation(network), pre_dispatch=True)(example)
+    leave_out_dropout(traced)
+    constant = constants_of(traced)
+    values = Observer(traced, constant).values_of(example)
+    fold_constants(traced, constant, values)
+    fold_batch_norms(traced, values)
+    _Rewriter(traced, values).rewrite()
+    traced.graph.eliminate_dead_code()
+    return _program_of(traced, values)
 
-    def __init__(self, network: nn.Module, example: Tensor, threads: int) -> None:
-        self._workers = Workers(threads)
-        self.graph = make_fx(with_one_operation(network), pre_dispatch=True)(example)
-        leave_out_dropout(self.graph)
-        values = Observer(self.graph).values_of(example)
-        fold_constants(self.graph, values)
-        fold_batch_norms(self.graph, values)
-        _Rewriter(self.graph, values, self._workers).rewrite()
-        self.graph.graph.eliminate_dead_code()
-        self.graph.recompile()
-        self._torchs_threads = 1
-        if threads > 1:
-            self._torchs_threads = self._fastest_threads(example, threads)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Give the network's logits (1, K, [Z,] Y, X), in new memory."""
-        with cpu_threads(self._torchs_threads):
-            return channels_first(self.graph(image), self._workers)
+def _program_of(traced: fx.GraphModule, values: Values) -> Program:
+    """Write a graph down as a program."""
+    nodes = list(traced.graph.nodes)
+    constants = [node for node in nodes if node.op == "get_attr"]
+    (image,) = (node for node in nodes if node.op == "placeholder")
+    calls = [node for node in nodes if node.op == "call_function"]
+    refs = {node: Ref(number) for number, node in enumerate([image, *constants, *calls])}
+    (output,) = (node for node in nodes if node.op == "output")
+    last = {one: node for node in [*calls, output] for one in node.all_input_nodes}
+    steps = []
+    for node in calls:
+        args = tuple(_plain(one, refs) for one in node.args)
+        kwargs = {name: _plain(one, refs) for name, one in node.kwargs.items()}
+        ended = (one for one in node.all_input_nodes if last[one] is node)
+        done_with = [refs[one].number for one in ended if one not in constants]
+        if node not in last:  # called for what it does in place
+            done_with.append(refs[node].number)
+        steps.append(Step(_target(node), args, kwargs, tuple(done_with)))
+    held = tuple(values[node].detach() for node in constants)
+    return Program(held, tuple(steps), refs[output.all_input_nodes[0]].number)
 
-    def _fastest_threads(self, example: Tensor, threads: int) -> int:
-        """Measure whether torch's own threads are a gain.
 
-        Where they wait for work without sleeping, as they do unless told otherwise, they take the
-        cores from ours.
-        """
-        times: dict[int, list[float]] = {1: [], threads: []}
-        for _ in range(_ROUNDS):
-            for count, found in times.items():
-                self._torchs_threads = count
-                self(example)  # those of the other way go to sleep
-                began = time.perf_counter()
-                self(example)
-                found.append(time.perf_counter() - began)
-        return min(times, key=lambda count: min(times[count]))
+def _target(node: fx.Node) -> Ours | str:
+    if isinstance(node.target, Ours):
+        return node.target
+    return "getitem" if node.target is operator.getitem else str(node.target)
+
+
+def _plain(value: Any, refs: dict[fx.Node, Ref]) -> Any:
+    """Put references for nodes, and lists for the graph's own kind of lists."""
+    if isinstance(value, fx.Node):
+        return refs[value]
+    return [_plain(item, refs) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 class _Rewriter:
     """Replaces nodes by our operations, where those take them."""
 
-    def __init__(self, traced: fx.GraphModule, values: Values, workers: Workers) -> None:
+    def __init__(self, traced: fx.GraphModule, values: Values) -> None:
         self._graph = traced.graph
         self._values = values
-        self._workers = workers
         self._budget = _BUDGET
 
     def rewrite(self) -> None:
@@ -128,13 +124,15 @@ class _Rewriter:
                 self._norm(node)
             elif node.target is torch.ops.hybridseg.sample.default:
                 value, sizes, locations, weights = node.args
-                self._put(node, Sampler(sizes, self._workers), (value, locations, weights))
+                self._put(
+                    node, Ours("Sampler", numbers={"sizes": sizes}), (value, locations, weights)
+                )
 
     def _size(self, node: fx.Node) -> int:
-        value = self._values[node]
-        return value[0, 0].numel() if isinstance(value, Tensor) and value.ndim > 2 else 0
+        value = self._values.get(node)
+        return prod(value.shape[2:]) if isinstance(value, Tensor) and value.ndim > 2 else 0
 
-    def _put(self, node: fx.Node, ours: Operation, given: Any = None) -> None:
+    def _put(self, node: fx.Node, ours: Ours, given: Any = None) -> None:
         """Let our operation stand for a node, on the first argument where nothing is said."""
         with self._graph.inserting_before(node):
             new = self._graph.call_function(ours, given or (node.args[0],))
@@ -151,11 +149,12 @@ class _Rewriter:
         value = self._values[node]
         return value.dtype == torch.float32 and value.shape[0] == 1 and value.ndim in (4, 5)
 
-    def _convolution(self, node: fx.Node) -> Operation | None:
+    def _convolution(self, node: fx.Node) -> Ours | None:
         given = arguments(node)
         if not self._is_one_image(node) or set(given["dilation"]) != {1} or given["groups"] != 1:
             return None
         weight, bias = self._array(given["weight"]), self._array(given["bias"])
+        arrays = {"weight": weight, "bias": bias}
         taps = list(weight.shape[2:])
         stride = _each(given["stride"], len(taps))
         padding = _padding(given["padding"], taps)
@@ -163,15 +162,15 @@ class _Rewriter:
             return None
         plain = set(stride) == {1} and padding == [tap // 2 for tap in taps]
         if plain and prod(taps) == 1:
-            return PointwiseConvolution(weight, bias, self._workers)
+            return Ours("PointwiseConvolution", arrays)
         if plain and WinogradConvolution.takes(weight):
             needed = WinogradConvolution.filter_bytes(weight)
             if needed <= self._budget:
                 self._budget -= needed
-                return WinogradConvolution(weight, bias, self._workers)
-        return StridedConvolution(weight, bias, stride, padding, self._workers)
+                return Ours("WinogradConvolution", arrays)
+        return Ours("StridedConvolution", arrays, {"stride": stride, "padding": padding})
 
-    def _transposed(self, node: fx.Node) -> Operation | None:
+    def _transposed(self, node: fx.Node) -> Ours | None:
         given = arguments(node)
         weight, bias = self._array(given["weight"]), self._array(given["bias"])
         count = weight.ndim - 2
@@ -181,7 +180,8 @@ class _Rewriter:
         every_place = all(step <= tap for step, tap in zip(stride, weight.shape[2:], strict=True))
         simple = given["groups"] == 1 and set(given["dilation"]) == {1} and every_place
         if simple and self._is_one_image(node):
-            return TransposedConvolution(weight, bias, stride, padding, more, self._workers)
+            numbers = {"stride": stride, "padding": padding, "output_padding": more}
+            return Ours("TransposedConvolution", {"weight": weight, "bias": bias}, numbers)
         return None
 
     def _norm(self, node: fx.Node) -> None:
@@ -192,8 +192,9 @@ class _Rewriter:
         after = self._activation_after(node)
         slopes = None if after is None else after[1]
         overwrite = _is_fresh(node.args[0])
-        ours = InstanceNorm(weight, bias, given["eps"], slopes, overwrite, self._workers)
-        self._put(node, ours)
+        arrays = {"weight": weight, "bias": bias, "slopes": slopes}
+        numbers = {"epsilon": given["eps"], "may_overwrite": overwrite}
+        self._put(node, Ours("InstanceNorm", arrays, numbers))
         if after is not None:
             (before,) = after[0].all_input_nodes[:1]
             after[0].replace_all_uses_with(before)
@@ -214,7 +215,7 @@ class _Rewriter:
 
 def _is_fresh(node: Any) -> bool:
     """Say whether a node gives memory of its own, which only one other node reads."""
-    ours = isinstance(node.target, Operation)
+    ours = isinstance(node.target, Ours)
     return len(node.users) == 1 and (ours or node.target in {*CONVOLUTIONS, *_TRANSPOSED})
 
 

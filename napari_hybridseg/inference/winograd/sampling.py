@@ -23,7 +23,7 @@ from napari_hybridseg.networks.deformable import DeformableAttention3d
 )
 def sample(value: Tensor, sizes: Sequence[int], locations: Tensor, weights: Tensor) -> Tensor:
     """Sample with one thread; a rewritten graph puts a ``Sampler`` in its place."""
-    return Sampler(sizes, Workers(1))(value, locations, weights)
+    return Sampler(sizes=sizes, workers=Workers(1))(value, locations, weights)
 
 
 def with_one_operation(network: nn.Module) -> nn.Module:
