@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from napari_hybridseg.inference.winograd.matrices import (
+    DEEP,
+    FLAT,
     FOUR,
+    KINDS,
     ONE,
-    TILES,
+    SHALLOW,
     TWO,
     Axis,
+    Tile,
+    tile_for,
     transformed_filters,
 )
 
@@ -25,12 +30,22 @@ def test_a_tile_is_filtered_as_tap_by_tap(axis: Axis) -> None:
     np.testing.assert_allclose(np.array(axis.outputs_matrix) @ products, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("taps", TILES)
-def test_filters_are_transformed_along_every_axis(taps: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("tile", KINDS)
+def test_filters_are_transformed_along_every_axis(tile: Tile) -> None:
+    taps = [axis.taps for axis in tile]
     weight = np.random.default_rng(0).normal(size=(2, 3, *taps)).astype(np.float32)
-    z, y, x = (np.array(axis.filters_matrix) for axis in TILES[taps])
-    found = transformed_filters(weight, TILES[taps])
+    z, y, x = (np.array(axis.filters_matrix) for axis in tile)
+    found = transformed_filters(weight, tile)
     assert found.shape == (len(z) * len(y) * len(x), 3, 2)
     number = (1 % len(z) * len(y) + 2) * len(x) + 3
     expected = np.einsum("z,y,x,zyx", z[1 % len(z)], y[2], x[3], weight[1, 2])
     np.testing.assert_allclose(found[number, 2, 1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("planes", "tile"), [(1, SHALLOW), (2, SHALLOW), (3, DEEP), (5, DEEP), (6, DEEP), (48, DEEP)]
+)
+def test_the_tile_with_the_fewest_products_is_chosen(planes: int, tile: Tile) -> None:
+    assert tile_for((3, 3, 3), planes) == tile
+    assert tile_for((1, 3, 3), planes) == FLAT
+    assert tile_for((3, 3, 1), planes) is None

@@ -58,7 +58,7 @@ def test_winograds_convolution(
     if not WinogradConvolution.takes(weight.numpy()):
         assert -(-features // 8) * 8 > 1.25 * features
         return
-    found = WinogradConvolution(weight.numpy(), bias.numpy(), ONE)(image)
+    found = WinogradConvolution(weight.numpy(), bias.numpy(), size[0], ONE)(image)
     check(found, functional.conv3d(image, weight, bias, padding=[tap // 2 for tap in taps]))
 
 
@@ -68,7 +68,7 @@ def test_winograds_convolution_of_a_slice(
     size: tuple[int, int], channels: int, features: int
 ) -> None:
     image, (weight, _) = random(1, channels, *size), weights(features, channels, 3, 3)
-    found = WinogradConvolution(weight.numpy(), None, ONE)(image)
+    found = WinogradConvolution(weight.numpy(), None, 1, ONE)(image)
     check(found, functional.conv2d(image, weight, padding=1))
 
 
@@ -80,8 +80,9 @@ def test_winograd_takes_no_other_taps_nor_odd_channels() -> None:
 
 def test_the_memory_of_filters_is_known_before() -> None:
     weight = np.zeros((36, 8, 3, 3, 3), np.float32)
-    held = WinogradConvolution(weight, None, ONE)._filters.nbytes
-    assert WinogradConvolution.filter_bytes(weight) == held
+    for planes in (2, 8):
+        held = WinogradConvolution(weight, None, planes, ONE)._filters.nbytes
+        assert WinogradConvolution.filter_bytes(weight, planes) == held
 
 
 @settings(max_examples=30)
@@ -166,7 +167,7 @@ def test_threads_and_short_vectors_change_nothing(
     def operations(workers: Workers) -> list[Operation]:
         w, b = weight.numpy(), bias.numpy()
         return [
-            WinogradConvolution(w, b, workers),
+            WinogradConvolution(w, b, 7, workers),
             PointwiseConvolution(pointwise.numpy(), b, workers),
             StridedConvolution(w, b, (2, 2, 2), (1, 1, 1), workers),
             TransposedConvolution(deep.numpy(), b, (2, 2, 2), (0, 0, 0), (0, 0, 0), workers),

@@ -137,7 +137,7 @@ def test_filters_beyond_the_budget_stay_as_they_are(monkeypatch: pytest.MonkeyPa
         nn.Conv3d(8, 8, 3, 2, 1), nn.Conv3d(8, 16, 3, padding=1), nn.Upsample(scale_factor=2),
         nn.Conv3d(16, 8, 3, padding=1),
     )  # fmt: skip
-    monkeypatch.setattr(rewriting, "_BUDGET", 144 * 4 * 8 * 16)
+    monkeypatch.setattr(rewriting, "_BUDGET", 216 * 4 * 8 * 16)
     found, program, image, expected = made(network, (1, 8, 8, 8, 8))
     # the last has most voxels, and is worth most
     assert kinds(program) == ["StridedConvolution", "StridedConvolution", "WinogradConvolution"]

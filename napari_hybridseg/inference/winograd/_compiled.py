@@ -150,6 +150,44 @@ def _spread(edge: Any, nz: Any, ny: Any, nx: Any, channels: Any,
             _copy_row(edge[q : q + count], out[p : p + count])
 
 
+@_in_place
+def _inputs(
+    source: Any, at: Any, dz: Any, dy: Any, dx: Any, left: Any, to: Any, apart: Any,
+    kind: Any, lanes: Any,
+) -> None:  # fmt: skip
+    if kind == 0 and lanes == 16:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 0, 16)
+    elif kind == 0:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 0, 8)
+    elif kind == 1 and lanes == 16:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 1, 16)
+    elif kind == 1:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 1, 8)
+    elif lanes == 16:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 2, 16)
+    else:
+        input_tile(source, at, dz, dy, dx, left, to, apart, 2, 8)
+
+
+@_in_place
+def _outputs(
+    products: Any, at: Any, apart: Any, bias: Any, c: Any,
+    target: Any, to: Any, dz: Any, dy: Any, dx: Any, kind: Any, lanes: Any,
+) -> None:  # fmt: skip
+    if kind == 0 and lanes == 16:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 0, 16)
+    elif kind == 0:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 0, 8)
+    elif kind == 1 and lanes == 16:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 1, 16)
+    elif kind == 1:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 1, 8)
+    elif lanes == 16:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 2, 16)
+    else:
+        output_tile(products, at, apart, bias, c, target, to, dz, dy, dx, 2, 8)
+
+
 @_compiled
 def convolve(
     image: Any, size_z: Any, size_y: Any, size_x: Any, channels: Any, filters: Any, bias: Any,
@@ -159,11 +197,12 @@ def convolve(
     """Convolve the tiles ``first`` to ``last`` of an image (Z, Y, X, C), zeros around it.
 
     ``filters`` are transformed, in panels; ``left`` and ``products`` have room for ``at_once``
-    tiles, ``edge`` for one with all channels; ``nothing`` is zeros.
+    tiles, ``edge`` for one with all channels; ``nothing`` is zeros. ``kind`` is the place among
+    ``KINDS``.
     """
-    deep = 2 if kind == 0 else 1
-    reach = deep // 2  # voxels before the tile along z
-    nz = 4 if kind == 0 else 1
+    deep = 2 if kind == 0 else 4 if kind == 1 else 1
+    reach = 0 if kind == 2 else 1  # voxels before the tile along z, and after it
+    nz = deep + 2 * reach
     count = nz * 36
     along_y, along_x = (size_y + 3) // 4, (size_x + 3) // 4
     # a step beyond a power of two: else all products would share a few lines of the cache
@@ -187,15 +226,7 @@ def convolve(
             sz, sy = (dz, dy) if inside else (36 * channels, 6 * channels)
             for c in range(0, channels, lanes):
                 to = tile * channels + c
-                if kind == 0:
-                    if lanes == 16:
-                        input_tile(source, at + c, sz, sy, channels, left, to, apart, 0, 16)
-                    else:
-                        input_tile(source, at + c, sz, sy, channels, left, to, apart, 0, 8)
-                elif lanes == 16:
-                    input_tile(source, at + c, sz, sy, channels, left, to, apart, 1, 16)
-                else:
-                    input_tile(source, at + c, sz, sy, channels, left, to, apart, 1, 8)
+                _inputs(source, at + c, sz, sy, channels, left, to, apart, kind, lanes)
         for number in range(count):
             multiply(tiles, left, number * apart, channels, filters, number * channels * features,
                      nothing, 0, 0, products, number * out_apart, features, channels, features,
@@ -210,19 +241,8 @@ def convolve(
             tz, ty = (out_dz, out_dy) if inside else (16 * features, 4 * features)
             for c in range(0, features, lanes):
                 at = tile * features + c
-                if kind == 0:
-                    if lanes == 16:
-                        output_tile(products, at, out_apart, bias, c, target, to + c, tz, ty,
-                                     features, 0, 16)  # fmt: skip
-                    else:
-                        output_tile(products, at, out_apart, bias, c, target, to + c, tz, ty,
-                                     features, 0, 8)  # fmt: skip
-                elif lanes == 16:
-                    output_tile(products, at, out_apart, bias, c, target, to + c, tz, ty,
-                                 features, 1, 16)  # fmt: skip
-                else:
-                    output_tile(products, at, out_apart, bias, c, target, to + c, tz, ty,
-                                 features, 1, 8)  # fmt: skip
+                _outputs(products, at, out_apart, bias, c,
+                         target, to + c, tz, ty, features, kind, lanes)  # fmt: skip
             if not inside:
                 _spread(edge, deep, 4, 4, features, out, size_z, size_y, size_x, z, y, x)
 

@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba import types
 from numba.extending import intrinsic
 
-from napari_hybridseg.inference.winograd.matrices import TILES
+from napari_hybridseg.inference.winograd.matrices import KINDS
 from napari_hybridseg.older_python import zip
 
 _FEATURES = binding.get_host_cpu_features()
@@ -25,7 +25,6 @@ WIDE = bool(_FEATURES.get("avx512f", False))
 ROWS_OF_ONE, ROWS_OF_TWO = (16, 12) if WIDE else (8, 6)
 FEW_ROWS = 4
 _INT = ir.IntType(64)
-_KINDS = tuple(TILES.values())
 
 
 class _Vectors:
@@ -143,7 +142,7 @@ def input_tile(
     signature = types.void(
         source, index, index, index, index, target, index, index, kind, lanes
     )  # fmt: skip
-    z_axis, y_axis, x_axis = _KINDS[kind.literal_value]
+    z_axis, y_axis, x_axis = KINDS[kind.literal_value]
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         v = _Vectors(builder, lanes.literal_value)
@@ -182,7 +181,7 @@ def output_tile(
     signature = types.void(
         source, index, index, bias, index, target, index, index, index, index, kind, lanes
     )  # fmt: skip
-    z_axis, y_axis, x_axis = _KINDS[kind.literal_value]
+    z_axis, y_axis, x_axis = KINDS[kind.literal_value]
 
     def write(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         v = _Vectors(builder, lanes.literal_value)

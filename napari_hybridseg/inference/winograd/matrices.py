@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,27 @@ FOUR = Axis(
         (0, 1, -1, 8, -8, 1),
     ),
 )
-# deeper tiles along Z would take more products than the cache holds, and gain little
-TILES: dict[tuple[int, int, int], tuple[Axis, Axis, Axis]] = {
-    (3, 3, 3): (TWO, FOUR, FOUR),
-    (1, 3, 3): (ONE, FOUR, FOUR),
-}
+Tile: TypeAlias = tuple[Axis, Axis, Axis]
+FLAT: Tile = (ONE, FOUR, FOUR)
+SHALLOW: Tile = (TWO, FOUR, FOUR)
+DEEP: Tile = (FOUR, FOUR, FOUR)
+# the compiled loops know them by their places
+KINDS = (SHALLOW, DEEP, FLAT)
 
 
-def transformed_filters(
-    weight: NDArray[np.float32], tile: tuple[Axis, Axis, Axis]
-) -> NDArray[np.float32]:
+def tile_for(taps: tuple[int, int, int], planes: int) -> Tile | None:
+    """Choose the tile for a convolution with these taps (Z, Y, X) on so many planes.
+
+    Of two the one with fewer products; None where no tile has such taps.
+    """
+    if taps == (1, 3, 3):
+        return FLAT
+    if taps != (3, 3, 3):
+        return None
+    return min(DEEP, SHALLOW, key=lambda tile: -(-planes // tile[0].outputs) * tile[0].inputs)
+
+
+def transformed_filters(weight: NDArray[np.float32], tile: Tile) -> NDArray[np.float32]:
     """Transform filters (C_out, C_in, kz, ky, kx) to (products, C_in, C_out).
 
     Calculated in double precision; the products of a tile are in the order z, y, x.

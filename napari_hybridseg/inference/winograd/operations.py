@@ -28,7 +28,7 @@ from napari_hybridseg.inference.winograd.layout import (
     rounded,
     three,
 )
-from napari_hybridseg.inference.winograd.matrices import TILES, transformed_filters
+from napari_hybridseg.inference.winograd.matrices import KINDS, tile_for, transformed_filters
 from napari_hybridseg.older_python import zip
 
 # what the tiles that are transformed together may take of the second cache, in bytes
@@ -57,16 +57,20 @@ class WinogradConvolution(Operation):
         One that ``takes`` says yes to.
     bias : array (C_out,) or None
         What is added.
+    planes : int
+        How many voxels images have along Z.
     workers : Workers
         What it runs on.
     """
 
-    def __init__(self, weight: Floats, bias: Floats | None, workers: Workers) -> None:
+    def __init__(self, weight: Floats, bias: Floats | None, planes: int, workers: Workers) -> None:
         self._features, self._channels = weight.shape[:2]
         taps = three(weight.shape[2:])
         self._wide = rounded(self._features)
         self._lanes = lanes_of(self._wide, self._channels)
-        self._kind, self._tile = list(TILES).index(taps), TILES[taps]
+        tile = tile_for(taps, planes)
+        assert tile is not None
+        self._kind, self._tile = KINDS.index(tile), tile
         full = np.zeros((self._wide, self._channels, *taps), np.float32)
         full[: self._features] = weight.reshape(-1, self._channels, *taps)
         self._filters = panelled(transformed_filters(full, self._tile), self._lanes)
@@ -84,12 +88,13 @@ class WinogradConvolution(Operation):
         """Say whether a convolution with these taps and channels is one for this."""
         features, channels = weight.shape[:2]
         little_more = rounded(features) <= features * _MOST_PADDING
-        return three(weight.shape[2:]) in TILES and channels % 8 == 0 and little_more
+        return bool(tile_for(three(weight.shape[2:]), 1)) and channels % 8 == 0 and little_more
 
     @staticmethod
-    def filter_bytes(weight: Floats) -> int:
+    def filter_bytes(weight: Floats, planes: int) -> int:
         """Give the memory that the transformed filters take."""
-        products = prod(axis.inputs for axis in TILES[three(weight.shape[2:])])
+        tile = tile_for(three(weight.shape[2:]), planes)
+        products = prod(axis.inputs for axis in tile or ())
         return 4 * products * rounded(weight.shape[0]) * weight.shape[1]
 
     def __call__(self, image: Tensor) -> Tensor:

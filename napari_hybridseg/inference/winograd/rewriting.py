@@ -35,7 +35,7 @@ _SLOPES: dict[Any, Callable[[tuple[Any, ...]], float]] = {
     aten.leaky_relu.default: lambda rest: float(rest[0]) if rest else 0.01,
     aten.leaky_relu_.default: lambda rest: float(rest[0]) if rest else 0.01,
 }
-# what the transformed filters of a network may take, in bytes: they are 5.3 times the weights
+# what the transformed filters of a network may take, in bytes: up to eight times the weights
 _BUDGET = 300_000_000
 
 
@@ -164,10 +164,11 @@ class _Rewriter:
         if plain and prod(taps) == 1:
             return Ours("PointwiseConvolution", arrays)
         if plain and WinogradConvolution.takes(weight):
-            needed = WinogradConvolution.filter_bytes(weight)
+            planes = self._values[node].shape[2] if len(taps) == 3 else 1
+            needed = WinogradConvolution.filter_bytes(weight, planes)
             if needed <= self._budget:
                 self._budget -= needed
-                return Ours("WinogradConvolution", arrays)
+                return Ours("WinogradConvolution", arrays, {"planes": planes})
         return Ours("StridedConvolution", arrays, {"stride": stride, "padding": padding})
 
     def _transposed(self, node: fx.Node) -> Ours | None:
