@@ -172,7 +172,10 @@ class Controller:
 
     def report(self) -> str:
         """Give the text that 'copy report' copies."""
-        return make_report(self._state, self._desk.log)
+        layers = list(self.book.layers)
+        paths = [Path(layer.source.path) for layer in layers if layer.source.path]
+        names = [layer.name for layer in layers] + [str(path) for path in paths]
+        return make_report(self._state, self._desk.log, names + [path.name for path in paths])
 
     def _restore_choices(self) -> None:
         self._state.options = self._settings.kept_options

@@ -435,10 +435,14 @@ def test_an_installation_that_fails_says_why(open_module: Open) -> None:
 def test_the_report_names_versions_and_no_node(open_module: Open) -> None:
     module = open_module()
     bright(name="Mustermann")
+    module.segment()
+    module.wait_until_done()
+    assert "Mustermann" in module.controller.log.text
     module.ui.reportButton.click()
     text = qt.QApplication.clipboard().text()
     assert "Slicer: 5.12" in text
     assert "Mustermann" not in text
+    assert "[node 1]" in text
 
 
 def test_a_panel_that_is_gone_hears_the_scene_no_more(open_module: Open) -> None:

@@ -19,6 +19,7 @@ from napari_hybridseg.volume import LabelMap
 from napari_hybridseg.widgets.dock import HybridSegWidget
 from napari_hybridseg.widgets.layer_data import label_map_layer, volume_layers
 from napari_hybridseg.widgets.presets import Quality
+from napari_hybridseg.widgets.report import without_names
 from napari_hybridseg.widgets.settings import Settings
 from napari_hybridseg.widgets.state import Phase
 
@@ -142,6 +143,22 @@ def test_a_failure_is_one_sentence_and_a_report(ready, engine, failure, sentence
     engine.failure = None
     ready.run_button.click()
     ready.wait_for(Phase.DONE)
+
+
+def test_a_report_has_no_layers_name(ready):
+    ready.run_button.click()
+    ready.wait_for(Phase.DONE)
+    ready.widget.status.report_button.click()
+    report = QApplication.clipboard().text()
+    assert "the result is the layer '[layer 1]'" in report
+    for layer in ready.viewer.layers:
+        assert layer.name not in report
+
+
+def test_names_are_left_out_whole_and_longest_first():
+    text = "scan and scan · unet, but rescan and /data/scan.nii.gz; a b"
+    found = without_names(text, ["scan", "scan · unet", "a"], "layer")
+    assert found == "[layer 2] and [layer 1], but rescan and /data/[layer 2].nii.gz; a b"
 
 
 def test_the_result_goes_to_the_volume_it_was_started_on(ready, engine, make_volume):

@@ -32,6 +32,7 @@ class Choosing:
         self._state = controller.state
         self._watch = Watch(controller.look)
         self._watched: Any = None
+        self._fitted: Any = None
 
     def facts(self) -> dict[str, Any]:
         """Give what the state is to know of the choices."""
@@ -42,8 +43,11 @@ class Choosing:
         facts: dict[str, Any] = {"has_volume": volume is not None}
         if bench is not None:
             options = bench.options(parameters.options)
+            known = bench.volume_facts(volume) if volume else None
+            if volume is not None:
+                self._fit(volume, known)
             facts |= {
-                "volume_facts": bench.volume_facts(volume) if volume else None,
+                "volume_facts": known,
                 "has_frames": bench.has_frames(volume),
                 "options": options,
                 "quality": bench.quality_of(options),
@@ -74,6 +78,7 @@ class Choosing:
 
     def checkpoint(self, path: Path) -> None:
         """Take another checkpoint; one from elsewhere is listed from now on."""
+        self._controller.parameters.checkpoint_stays = True
         self.remember(path)
         qt.QSettings().setValue(_LAST, str(path.resolve()))
         self._controller.parameters.checkpoint = str(path.resolve())
@@ -93,6 +98,7 @@ class Choosing:
         if known and not self._controller.parameters.checkpoint:
             last = str(qt.QSettings().value(_LAST, "") or "")
             self._controller.parameters.checkpoint = last if last in known else known[0]
+            self._controller.parameters.checkpoint_stays = False
 
     def list_checkpoints(self) -> None:
         """See which checkpoints there are."""
@@ -129,6 +135,28 @@ class Choosing:
         """Say in the log why there is no list."""
         sentence = self._controller.bench.sentence_for(error)
         self._controller.log.add(f"The engine did not tell its devices: {sentence}")
+
+    def _fit(self, volume: Any, known: Any) -> None:
+        """Take the checkpoint that fits the volume, unless somebody chose one.
+
+        Of several that fit alike, the present one, or the one that was used last, or the first.
+        """
+        parameters, bench = self._controller.parameters, self._controller.bench
+        # a node may be in the scene before its name and its voxels are
+        keys = [key for key, _ in self._state.checkpoints]
+        seen = (volume.GetID(), volume.GetName(), known, keys)
+        if seen == self._fitted or parameters.checkpoint_stays:
+            return
+        self._fitted = seen
+        best = bench.fitting_checkpoints(volume, keys)
+        last = str(qt.QSettings().value(_LAST, "") or "")
+        taken = next((key for key in (parameters.checkpoint, last, *best) if key in best), "")
+        if taken and taken != parameters.checkpoint:
+            parameters.checkpoint = taken
+            parameters.checkpoint_stays = False
+            name = dict(self._state.checkpoints)[taken]
+            # without the volume's name: it may be a patient's, and reports hold the log
+            self._controller.log.add(f"{name} was taken, for it fits the volume best.")
 
     def _checkpoint_facts(self, path: str) -> Any:
         known = self._state.checkpoint

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import slicer
+
 from HybridSegLib.choosing import Choosing
 from HybridSegLib.correcting import Correcting
 from HybridSegLib.costing import Costing
@@ -137,6 +139,7 @@ class Controller:
         except self.bench.Error as error:
             self.fail(error)
             return
+        parameters.checkpoint_stays = True
         self.log.add(f"Segmenting ({state.volume_facts.line}) with {state.checkpoint.card.name}")
         self.runner.start(task, "Starting the engine")
 
@@ -161,7 +164,9 @@ class Controller:
 
     def report(self) -> str:
         """Give the text that 'Copy report' copies."""
-        return make_report(self.state, self.log)
+        kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode")
+        nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
+        return make_report(self.state, self.log, [node.GetName() for node in nodes])
 
     def _begin(self) -> None:
         self.bench = self._open_bench()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections import deque
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -36,8 +38,8 @@ class Log:
         return "\n".join(self._lines)
 
 
-def make_report(state: PanelState, log: Log) -> str:
-    """Put together what someone who helps needs to know; no voxels, no node names."""
+def make_report(state: PanelState, log: Log, names: Iterable[str] = ()) -> str:
+    """Put together what someone who helps needs to know; no voxels, none of the nodes' names."""
     card = state.checkpoint.card if state.checkpoint else None
     volume = state.volume_facts.line if state.volume_facts else "none"
     options: Any = state.options
@@ -54,7 +56,25 @@ def make_report(state: PanelState, log: Log) -> str:
         "Log:",
         log.text,
     ]
-    return "\n".join(lines)
+    return without_names("\n".join(lines), names, "node")
+
+
+def without_names(text: str, names: Iterable[str], what: str) -> str:
+    """Put ``[node 1]`` and so on in the place of names, which may be a patient's.
+
+    Parameters
+    ----------
+    text : str
+        What is to be shown to others.
+    names : iterable of str
+        What it must not show; a single letter is no name.
+    what : str
+        What they are the names of, e.g. ``node``.
+    """
+    known = sorted({name for name in names if len(name) > 1}, key=len, reverse=True)
+    for number, name in enumerate(known, 1):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", f"[{what} {number}]", text)
+    return text
 
 
 def _version(package: str) -> str:

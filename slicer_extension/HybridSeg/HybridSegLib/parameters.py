@@ -48,6 +48,17 @@ class Parameters:
         self._set("Checkpoint", path)
 
     @property
+    def checkpoint_stays(self) -> bool:
+        """Whether the checkpoint was chosen by somebody, or run: another volume leaves it."""
+        if not self.checkpoint:
+            return False
+        return str(self.node.GetParameter("CheckpointStays")) != "false"
+
+    @checkpoint_stays.setter
+    def checkpoint_stays(self, wanted: bool) -> None:
+        self._set("CheckpointStays", "true" if wanted else "false")
+
+    @property
     def options(self) -> str:
         """The options of a run as JSON; empty for the defaults."""
         return str(self.node.GetParameter("Options"))

@@ -31,6 +31,7 @@ from napari_hybridseg.errors import HybridSegError
 from napari_hybridseg.inference.estimate import Estimate, estimate
 from napari_hybridseg.inference.options import SegmentOptions
 from napari_hybridseg.inference.run_plan import looks_for_body
+from napari_hybridseg.matching import Traits, best_fitting
 from napari_hybridseg.metrics.error_places import Errors
 from napari_hybridseg.resources import find_checkpoints
 from napari_hybridseg.volume import OnGrid
@@ -73,6 +74,16 @@ class Bench:
     def checkpoints(self, opened: Iterable[Path]) -> tuple[Choice, ...]:
         """List the checkpoints of this installation, the user's, and those opened before."""
         return checkpoint_choices([*find_checkpoints(), *opened])
+
+    def fitting_checkpoints(self, node: Any, keys: Sequence[str]) -> tuple[str, ...]:
+        """Give those of some checkpoints that fit a volume node best; none where all do alike."""
+        facts = {key: read_facts(Path(key)) for key in keys}
+        cards = {key: its.card for key, its in facts.items() if its.card is not None}
+        try:
+            best = best_fitting(Traits.of(volume_of(node)), cards)
+        except HybridSegError:  # the panel says what is wrong with the volume
+            return ()
+        return best if len(best) < len(cards) else ()
 
     def checkpoint(self, path: Path) -> CheckpointFacts:
         """Read a checkpoint's card."""
