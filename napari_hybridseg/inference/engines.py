@@ -77,18 +77,32 @@ class Engine:
 
 def winograd_engine(recipe: Recipe) -> Engine:
     """Trace the network, and run its convolutions and norms by our own compiled loops."""
-    from napari_hybridseg.inference.winograd.compute import Compute
-    from napari_hybridseg.inference.winograd.program import Program
-
     _only_float32(recipe, TITLES["winograd"])
+    try:
+        from numba.core.event import install_timer
+
+        from napari_hybridseg.inference.winograd.compute import Compute
+        from napari_hybridseg.inference.winograd.program import Program
+    except (ImportError, RuntimeError) as error:  # numba finds no folder to keep its loops in
+        raise EngineError(_one_line(error)) from error
+    compiling: list[float] = []  # seconds; the next time numba has the loops on disk
     with _quiet(), torch.no_grad():
         try:
             kept = _kept(recipe, "winograd", lambda: _winograd_program(recipe))
             began = time.perf_counter()
-            compute = Compute(Program.from_bytes(kept), recipe.example, recipe.threads)
-        except _FAILURES as error:
+            with install_timer("numba:compile", compiling.append):
+                compute = Compute(Program.from_bytes(kept), recipe.example, recipe.threads)
+        except _winograd_failures() as error:
             raise EngineError(_one_line(error)) from error
-    return Engine(compute, time.perf_counter() - began)
+    return Engine(compute, time.perf_counter() - began - sum(compiling))
+
+
+def _winograd_failures() -> tuple[type[Exception], ...]:
+    """Give what a rewritten network fails with, in tracing, keeping, compiling and running."""
+    from numba.core.errors import NumbaError
+    from safetensors import SafetensorError
+
+    return (*_FAILURES, ArithmeticError, MemoryError, OSError, NumbaError, SafetensorError)
 
 
 def _winograd_program(recipe: Recipe) -> bytes:
@@ -176,7 +190,7 @@ ENGINES: Mapping[str, Callable[[Recipe], Engine]] = {
     "onnx": onnx_engine,
 }
 TITLES = {
-    "winograd": "The Winograd kernels",
+    "winograd": "Winograd's engine",
     "torch": "PyTorch (frozen)",
     "openvino": "OpenVINO",
     "onnx": "ONNX Runtime",

@@ -205,6 +205,42 @@ def test_a_wished_one_that_is_wrong_falls_back_with_a_note(
     assert len(notes) == 1
 
 
+def test_one_that_holds_numbers_of_the_window_is_not_taken(
+    engines: Engines, store: BackendStore
+) -> None:
+    """As a trace does of a network that asks for them as plain numbers."""
+    network = AddsMean()
+    expected = network(WINDOW)
+    engines.add(
+        "openvino",
+        lambda window: torch.cat([window * (1 + float(WINDOW.mean())), 1 - window], dim=1),
+    )
+    engines.add("onnx", lambda window: expected)
+    runner = NetworkRunner(network, "", store)
+    for wish in ("openvino", "onnx", "auto"):
+        assert prepare(runner, wish)[0].name == "torch"
+
+
+class AddsMean(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        shift = float(image.mean())
+        return torch.cat([image * (1 + shift), 1 - image], dim=1)
+
+
+def test_one_that_fails_on_another_window_is_not_taken(
+    engines: Engines, store: BackendStore
+) -> None:
+    def fickle(window: Tensor) -> Tensor:
+        if not torch.equal(window, WINDOW):
+            raise RuntimeError("shape '[12]' is invalid for input of size 13")
+        return exact(window)
+
+    engines.add("openvino", fickle)
+    backend, (note,) = prepare(NetworkRunner(Slow(), "", store), "openvino")
+    assert backend.name == "torch"
+    assert "fails on a second window" in note
+
+
 def test_a_remembered_winner_that_went_wrong_is_left_out(
     engines: Engines, store: BackendStore
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -127,6 +130,64 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(EngineError, match=module):
         ENGINES[name](recipe(network, tmp_path))
+
+
+class Unwritable(ModuleType):
+    """What importing a module of loops raises there."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError("cannot cache function 'scale': no locator available for file")
+
+
+def test_a_folder_that_numba_cannot_write_to_is_a_reason(
+    network: Looks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "napari_hybridseg.inference.winograd.compute"
+    monkeypatch.setitem(sys.modules, name, Unwritable(name))
+    with pytest.raises(EngineError, match="no locator available"):
+        ENGINES["winograd"](recipe(network, tmp_path))
+
+
+class Twofold(nn.Module):
+    """Has numbers that cannot be kept."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return (image * torch.ones(1, dtype=torch.complex128)).real.float()
+
+
+@pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError, OSError, None])
+def test_whatever_fails_in_our_kernels_is_a_reason(
+    error: type[Exception] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_hybridseg.inference.winograd import compute
+
+    if error is not None:
+
+        def fail(*given: object) -> None:
+            raise error
+
+        monkeypatch.setattr(compute, "Compute", fail)
+    with pytest.raises(EngineError):
+        ENGINES["winograd"](recipe(nn.Identity() if error else Twofold(), tmp_path))
+
+
+def test_compiling_is_not_counted_as_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is done once for a machine."""
+    from numba.core import event
+
+    from napari_hybridseg.inference.winograd import compute
+
+    class Compiles:
+        def __init__(self, *given: object) -> None:
+            for _ in range(2):
+                with event.trigger_event("numba:compile"):
+                    time.sleep(0.2)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(compute, "Compute", Compiles)
+    assert 0.1 <= ENGINES["winograd"](recipe(nn.Identity(), tmp_path)).load_s < 0.3
 
 
 def test_a_failed_export_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -178,6 +178,21 @@ def test_threads_and_short_vectors_change_nothing(
         torch.testing.assert_close(other(image), one(image), atol=1e-5, rtol=1e-5)
 
 
+def test_one_voxel_leaves_nothing_to_some_threads() -> None:
+    """Without output padding, a stride's second place has no voxel there."""
+    image, weight = random(1, 8, 1, 1, 1), random(8, 8, 3, 3, 3, seed=1)
+    ours = TransposedConvolution(weight.numpy(), None, (2,) * 3, (1,) * 3, (0,) * 3, Workers(2))
+    check(ours(image), functional.conv_transpose3d(image, weight, None, 2, 1))
+
+
+def test_a_norm_keeps_its_digits_where_one_voxel_is_far_from_the_others() -> None:
+    image = 7 + 1e-3 * random(1, 8, 12, 13, 14)
+    image[..., 0, 0, 0] = 100
+    expected = functional.instance_norm(image.double())
+    found = InstanceNorm(None, None, 1e-5, None, False, ONE)(image)
+    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-5)
+
+
 def test_an_error_in_a_thread_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "_WORTH_A_THREAD", 1)
 
@@ -201,6 +216,13 @@ def test_channels_move_to_the_end_and_back(
     found = channels_first(last, ONE)
     assert found.is_contiguous()
     assert torch.equal(found, image[:, :channels])
+
+
+def test_a_voxel_that_stands_for_all_and_a_batch_are_moved_too() -> None:
+    one = random(1, 1, 1, 1, 5).movedim(-1, 1).expand(1, 5, 2, 3, 4)
+    two = random(2, 3, 4, 5, 6).movedim(-1, 1)
+    for image in (one, two):
+        assert torch.equal(channels_first(image, ONE), image)
 
 
 def test_panels_are_two_vectors_wide_then_one() -> None:

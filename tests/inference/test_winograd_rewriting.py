@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -142,6 +145,110 @@ def test_filters_beyond_the_budget_stay_as_they_are(monkeypatch: pytest.MonkeyPa
     # the last has most voxels, and is worth most
     assert kinds(program) == ["StridedConvolution", "StridedConvolution", "WinogradConvolution"]
     torch.testing.assert_close(found(image), expected, atol=1e-4, rtol=1e-4)
+
+
+class Odd(nn.Module):
+    """A convolution, and what a function makes of it and of the image."""
+
+    def __init__(self, act: Callable[[Odd, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.act = act
+        self.convolution = nn.Conv3d(8, 8, 3, padding=1)
+        self.register_buffer("kept", torch.zeros(8))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.act(self, image)
+
+
+def _means(image: Tensor) -> Tensor:
+    return image.mean((0, 2, 3, 4))
+
+
+def _with_a_mask(self: Odd, image: Tensor) -> Tensor:
+    mask = torch.zeros(image.shape, dtype=torch.bool)
+    mask |= image > 0
+    found: Tensor = self.convolution(image) * mask
+    return found
+
+
+def _with_an_out(self: Odd, image: Tensor) -> Tensor:
+    doubled = torch.zeros(image.shape)
+    torch.mul(image, 2, out=doubled)
+    found: Tensor = self.convolution(doubled)
+    return found
+
+
+def _with_memory(self: Odd, image: Tensor) -> Tensor:
+    self.kept.copy_(_means(image))
+    weight = self.convolution.weight
+    return nn.functional.conv3d(image, weight, self.kept, padding=1) + self.kept.sum()
+
+
+def _with_its_own_weights(self: Odd, image: Tensor) -> Tensor:
+    weight = self.convolution.weight * _means(image).reshape(-1, 1, 1, 1)
+    found = nn.functional.conv3d(image, weight, _means(image), padding=1)
+    found = nn.functional.instance_norm(found, weight=_means(image), bias=_means(image))
+    return nn.functional.prelu(nn.functional.instance_norm(found), _means(image))
+
+
+def _with_its_own_statistics(self: Odd, image: Tensor) -> Tensor:
+    found = self.convolution(image)
+    return nn.functional.batch_norm(found, _means(image), _means(image).abs() + 1)
+
+
+def _without_a_batch(self: Odd, image: Tensor) -> Tensor:
+    return nn.functional.conv3d(image[0], self.convolution.weight[:1], padding=1)[None]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "act",
+    [
+        _with_a_mask,
+        _with_an_out,
+        _with_memory,
+        _with_its_own_weights,
+        _with_its_own_statistics,
+        _without_a_batch,
+    ],
+)
+def test_what_depends_on_the_image_is_calculated_for_every_image(
+    act: Callable[[Odd, Tensor], Tensor],
+) -> None:
+    torch.manual_seed(0)
+    with torch.inference_mode(False):  # what it keeps is written to
+        network = Odd(act)
+        found, _, image, _ = made(network, (1, 8, 6, 7, 8))
+    other = image.flip(2) * 2 + 0.3
+    torch.testing.assert_close(found(other), network(other), atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_random_numbers_are_drawn_for_every_image() -> None:
+    network = Odd(lambda self, image: self.convolution(image) + torch.rand(1, 8, 1, 1, 1))
+    found, _, image, _ = made(network, (1, 8, 4, 4, 4))
+    assert not torch.equal(found(image), found(image))
+
+
+def test_a_network_with_two_answers_is_refused() -> None:
+    network = Odd(lambda self, image: (image, self.convolution(image)))  # type: ignore[arg-type, return-value]
+    with pytest.raises(ValueError, match="more than one tensor"), torch.no_grad():
+        rewritten(network.eval(), torch.ones(1, 8, 4, 4, 4))
+
+
+def test_two_threads_do_not_meet_in_one_memory() -> None:
+    """A measurement that was cancelled goes on beside the next run."""
+    found, _, image, _ = made(Everything(), (1, 1, 34, 36, 38))
+    images = [image, image * 2]
+    with torch.no_grad():
+        expected = [found(one) for one in images]
+
+    def agrees(number: int) -> bool:
+        with torch.no_grad():
+            return all(torch.equal(found(images[number]), expected[number]) for _ in range(8))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(agrees, (0, 1)))
 
 
 class Undecided(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from napari_hybridseg.inference.winograd.program import Program, Runner
 
 
 class Compute:
-    """A program for inputs of one shape.
+    """A program for inputs of one shape; a second thread waits for the first.
 
     Parameters
     ----------
@@ -26,6 +27,7 @@ class Compute:
 
     def __init__(self, program: Program, example: Tensor, threads: int) -> None:
         self._workers = Workers(threads)
+        self._alone = Lock()  # a measurement that was cancelled may still run
         self._run = Runner(program, self._workers)
         self._torchs_threads = 1
         self(example)
@@ -34,7 +36,7 @@ class Compute:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Give the network's logits (1, K, [Z,] Y, X), in new memory."""
-        with cpu_threads(self._torchs_threads):
+        with self._alone, cpu_threads(self._torchs_threads):
             return channels_first(self._run(image), self._workers)
 
     def _fastest(self, example: Tensor, threads: int) -> int:

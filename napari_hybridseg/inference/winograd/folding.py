@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -50,6 +51,18 @@ class Observer(fx.Interpreter):
         return value
 
 
+def share_attributes(traced: fx.GraphModule) -> None:
+    """Let one node stand for a tensor: what writes to it then changes it for all who read it."""
+    first: dict[int, fx.Node] = {}
+    for node in list(traced.graph.nodes):
+        if node.op != "get_attr":
+            continue
+        kept = first.setdefault(id(attrgetter(node.target)(traced)), node)
+        if kept is not node:
+            node.replace_all_uses_with(kept)
+            traced.graph.erase_node(node)
+
+
 def leave_out_dropout(traced: fx.GraphModule) -> None:
     """Take out what does nothing in evaluation mode."""
     for node in list(traced.graph.nodes):
@@ -60,12 +73,13 @@ def leave_out_dropout(traced: fx.GraphModule) -> None:
 
 def constants_of(traced: fx.GraphModule) -> set[fx.Node]:
     """Find what does not depend on the input: weights, positions, weights in another shape."""
-    written = _written(traced)
+    changing = written(traced)
     constant: set[fx.Node] = set()
     for node in traced.graph.nodes:
         follows = all(one in constant for one in node.all_input_nodes)
-        fixed = node.op == "get_attr" or (node.op == "call_function" and follows)
-        if fixed and node not in written:
+        drawn = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+        fixed = node.op == "get_attr" or (node.op == "call_function" and follows and not drawn)
+        if fixed and node not in changing:
             constant.add(node)
     return constant
 
@@ -79,22 +93,34 @@ def fold_constants(traced: fx.GraphModule, constant: set[fx.Node], values: Value
     traced.graph.eliminate_dead_code()
 
 
-def _written(traced: fx.GraphModule) -> set[fx.Node]:
-    """Find what an operation that works in place writes to, and what that is a view of."""
+def written(traced: fx.GraphModule) -> set[fx.Node]:
+    """Find what an operation writes to, in place or as its ``out``, and what that is a view of."""
     found: set[fx.Node] = set()
     for node in traced.graph.nodes:
-        name = getattr(node.target, "_opname", "")
-        if not name.endswith("_") or name.endswith("__"):
+        schema = getattr(node.target, "_schema", None)
+        if schema is None or not schema.is_mutable:
             continue
-        target = node
-        while isinstance(target, fx.Node):
-            found.add(target)
-            target = target.args[0] if target.args else None
+        given = arguments(node)
+        found.add(node)
+        for one in schema.arguments:
+            target = given[one.name] if one.alias_info and one.alias_info.is_write else None
+            while isinstance(target, fx.Node):
+                found.add(target)
+                target = target.args[0] if target.args else None
     return found
+
+
+def are_fixed(changing: set[fx.Node], *given: Any) -> bool:
+    """Say whether arguments, after folding, are numbers that are known before a run, or None."""
+    return all(
+        one is None or (isinstance(one, fx.Node) and one.op == "get_attr" and one not in changing)
+        for one in given
+    )
 
 
 def fold_batch_norms(traced: fx.GraphModule, values: Values) -> None:
     """Let convolutions do what a batch normalisation after them would, in evaluation mode."""
+    changing = written(traced)
     for node in list(traced.graph.nodes):
         if node.target is not aten.batch_norm.default:
             continue
@@ -103,6 +129,9 @@ def fold_batch_norms(traced: fx.GraphModule, values: Values) -> None:
         if norm["training"] or target not in CONVOLUTIONS or len(before.users) != 1:
             continue
         convolution = arguments(before)
+        read = [norm[name] for name in ("running_mean", "running_var", "weight", "bias")]
+        if not are_fixed(changing, *read, convolution["weight"], convolution["bias"]):
+            continue
         mean, variance = (values[norm[name]] for name in ("running_mean", "running_var"))
         factor = (variance + norm["eps"]).rsqrt()
         if norm["weight"] is not None:

@@ -38,7 +38,7 @@ class Workers:
     def split(self, count: int, values: int, act: Callable[[int, int, int], None]) -> None:
         """Call ``act(first, last, worker)`` for parts of ``count`` things with ``values`` each."""
         parts = min(self.threads, count, max(count * values // _WORTH_A_THREAD, 1))
-        if parts == 1 or self._pool is None:
+        if parts <= 1 or self._pool is None:
             act(0, count, 0)
             return
         ends = [count * part // parts for part in range(parts + 1)]
@@ -88,7 +88,8 @@ def channels_first(image: Tensor, workers: Workers) -> Tensor:
     moved = image[0].movedim(0, -1)
     wide = moved.stride(-2)
     lines = [wide * prod(moved.shape[axis + 1 : -1]) for axis in range(moved.ndim - 1)]
-    if image.is_contiguous() or (*lines, 1) != moved.stride():
+    is_one = image.shape[0] == 1 and wide >= channels  # no batch, and no voxel twice
+    if image.is_contiguous() or not is_one or (*lines, 1) != moved.stride():
         return image.contiguous()
     numbers = torch.as_strided(image, (voxels * wide - wide + channels,), (1,)).numpy()
     found = torch.empty(image.shape)

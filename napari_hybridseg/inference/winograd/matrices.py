@@ -102,5 +102,5 @@ def transformed_filters(weight: NDArray[np.float32], tile: Tile) -> NDArray[np.f
     Calculated in double precision; the products of a tile are in the order z, y, x.
     """
     along = [np.array(axis.filters_matrix) for axis in tile]
-    found = np.einsum("az,by,cx,oizyx->abcio", *along, weight.astype(np.float64))
+    found = np.einsum("az,by,cx,oizyx->abcio", *along, weight.astype(np.float64), optimize=True)
     return found.reshape(-1, weight.shape[1], weight.shape[0]).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
@@ -173,20 +173,12 @@ class Runner:
         """Give the program's result."""
         values: list[Any] = [image, *self._constants]
         for function, args, kwargs, done_with in self._calls:
-            values.append(function(*[_filled(a, values) for a in args], **kwargs))
+            named = {name: _filled(one, values) for name, one in kwargs.items()}
+            values.append(function(*[_filled(a, values) for a in args], **named))
             for number in done_with:
                 values[number] = None
         found: Tensor = values[self._result]
         return found
-
-
-def references(value: Any) -> Iterator[int]:
-    """Give the numbers that an argument refers to."""
-    if isinstance(value, Ref):
-        yield value.number
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from references(item)
 
 
 def _filled(value: Any, values: Sequence[Any]) -> Any:

@@ -16,11 +16,14 @@ from napari_hybridseg.inference.winograd.folding import (
     CONVOLUTIONS,
     Observer,
     Values,
+    are_fixed,
     arguments,
     constants_of,
     fold_batch_norms,
     fold_constants,
     leave_out_dropout,
+    share_attributes,
+    written,
 )
 from napari_hybridseg.inference.winograd.operations import WinogradConvolution
 from napari_hybridseg.inference.winograd.program import Ours, Program, Ref, Step
@@ -55,6 +58,7 @@ def rewritten(network: nn.Module, example: Tensor) -> Program:
         What torch's tracer raises for code that it does not take.
     """
     traced = make_fx(with_one_operation(network), pre_dispatch=True)(example)
+    share_attributes(traced)
     leave_out_dropout(traced)
     constant = constants_of(traced)
     values = Observer(traced, constant).values_of(example)
@@ -73,6 +77,8 @@ def _program_of(traced: fx.GraphModule, values: Values) -> Program:
     calls = [node for node in nodes if node.op == "call_function"]
     refs = {node: Ref(number) for number, node in enumerate([image, *constants, *calls])}
     (output,) = (node for node in nodes if node.op == "output")
+    if not isinstance(output.args[0], fx.Node):
+        raise ValueError("the network gives more than one tensor")
     last = {one: node for node in [*calls, output] for one in node.all_input_nodes}
     steps = []
     for node in calls:
@@ -84,7 +90,7 @@ def _program_of(traced: fx.GraphModule, values: Values) -> Program:
             done_with.append(refs[node].number)
         steps.append(Step(_target(node), args, kwargs, tuple(done_with)))
     held = tuple(values[node].detach() for node in constants)
-    return Program(held, tuple(steps), refs[output.all_input_nodes[0]].number)
+    return Program(held, tuple(steps), refs[output.args[0]].number)
 
 
 def _target(node: fx.Node) -> Ours | str:
@@ -107,6 +113,7 @@ class _Rewriter:
         self._graph = traced.graph
         self._values = values
         self._budget = _BUDGET
+        self._changing = written(traced)
 
     def rewrite(self) -> None:
         """Go through the graph, the largest results first: the budget is theirs."""
@@ -145,13 +152,20 @@ class _Rewriter:
         tensor = self._values[given] if isinstance(given, fx.Node) else given
         return None if tensor is None else tensor.detach().float().numpy()
 
-    def _is_one_image(self, node: fx.Node) -> bool:
+    def _is_one_image(self, node: fx.Node, axes: tuple[int, ...] = (4, 5)) -> bool:
         value = self._values[node]
-        return value.dtype == torch.float32 and value.shape[0] == 1 and value.ndim in (4, 5)
+        return value.dtype == torch.float32 and value.shape[0] == 1 and value.ndim in axes
+
+    def _is_ours(self, node: fx.Node, given: dict[str, Any]) -> bool:
+        """Say whether a convolution is one of an image with a batch axis, with known weights."""
+        if not are_fixed(self._changing, given["weight"], given["bias"]):
+            return False
+        simple = set(given["dilation"]) == {1} and given["groups"] == 1
+        return simple and self._is_one_image(node, (self._values[given["weight"]].ndim,))
 
     def _convolution(self, node: fx.Node) -> Ours | None:
         given = arguments(node)
-        if not self._is_one_image(node) or set(given["dilation"]) != {1} or given["groups"] != 1:
+        if not self._is_ours(node, given):
             return None
         weight, bias = self._array(given["weight"]), self._array(given["bias"])
         arrays = {"weight": weight, "bias": bias}
@@ -173,21 +187,23 @@ class _Rewriter:
 
     def _transposed(self, node: fx.Node) -> Ours | None:
         given = arguments(node)
+        if not self._is_ours(node, given):
+            return None
         weight, bias = self._array(given["weight"]), self._array(given["bias"])
         count = weight.ndim - 2
         stride, padding, more = (
             _each(given[name], count) for name in ("stride", "padding", "output_padding")
         )
         every_place = all(step <= tap for step, tap in zip(stride, weight.shape[2:], strict=True))
-        simple = given["groups"] == 1 and set(given["dilation"]) == {1} and every_place
-        if simple and self._is_one_image(node):
-            numbers = {"stride": stride, "padding": padding, "output_padding": more}
-            return Ours("TransposedConvolution", {"weight": weight, "bias": bias}, numbers)
-        return None
+        if not every_place:
+            return None
+        numbers = {"stride": stride, "padding": padding, "output_padding": more}
+        return Ours("TransposedConvolution", {"weight": weight, "bias": bias}, numbers)
 
     def _norm(self, node: fx.Node) -> None:
         given = arguments(node)
-        if not given["use_input_stats"] or not self._is_one_image(node):
+        known = are_fixed(self._changing, given["weight"], given["bias"])
+        if not known or not given["use_input_stats"] or not self._is_one_image(node):
             return
         weight, bias = self._array(given["weight"]), self._array(given["bias"])
         after = self._activation_after(node)
@@ -209,7 +225,8 @@ class _Rewriter:
         channels = self._values[node].shape[1]
         if user.target in _SLOPES:
             return user, np.full(channels, _SLOPES[user.target](user.args[1:]), np.float32)
-        if user.target is aten.prelu.default and user.args[0] is node:
+        is_prelu = user.target is aten.prelu.default and user.args[0] is node
+        if is_prelu and are_fixed(self._changing, user.args[1]):
             return user, np.resize(self._array(user.args[1]), channels).astype(np.float32)
         return None
 
