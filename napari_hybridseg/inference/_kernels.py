@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_hybridseg.compiled import compiled
 
 # bricks that are gone through together
 BESIDE = 4
@@ -18,7 +19,7 @@ BESIDE = 4
 _DEEP = 4
 
 # rows are short: calling what adds one up takes a tenth of the time that adding takes
-_in_place = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+_in_place = compiled(error_model="numpy", forceinline=True)
 
 _LARGEST = np.float32(3.4028235e38)
 # voxels whose best and which stay in the first cache while the channels are gone through
@@ -64,7 +65,7 @@ def _sum_row(
         out[o + x] = logits[q + x] * weights[r + x]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _take_larger(total: Any, weights: Any, channel: Any, best: Any, which: Any) -> Any:
     """Divide a plane, keep what beats the best so far, and say whether all were numbers."""
     odd = np.int32(0)
@@ -77,7 +78,7 @@ def _take_larger(total: Any, weights: Any, channel: Any, best: Any, which: Any) 
     return odd
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _flat(arrays: Any) -> Any:
     return (
         arrays[0].reshape(-1),
@@ -87,7 +88,7 @@ def _flat(arrays: Any) -> Any:
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _unsigned(totals: Any, window: Any, at: Any) -> Any:
     """Give per brick: first voxel of the common part, voxels, columns, those written, and place."""
     found = np.empty((5, len(at)), np.uintp)
@@ -101,7 +102,7 @@ def _unsigned(totals: Any, window: Any, at: Any) -> Any:
     return found
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _turns(channels: Any, z0: Any, z1: Any) -> Any:
     """Give the first of every two channels with every plane, planes fastest."""
     for k in range(0, channels, 2):
@@ -109,7 +110,7 @@ def _turns(channels: Any, z0: Any, z1: Any) -> Any:
             yield k, z
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_weighted(
     totals: Any, logits: Any, importance: Any, at: Any, by: Any, which: Any, ends: Any
 ) -> Any:
@@ -197,7 +198,7 @@ def add_weighted(
     return odd
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def largest_mean(total: Any, weights: Any, z0: int, z1: int, which: Any) -> Any:
     """Write the channel of the largest mean (the first of equals) of planes z0 to z1.
 
@@ -226,7 +227,7 @@ def largest_mean(total: Any, weights: Any, z0: int, z1: int, which: Any) -> Any:
     return odd
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def mean_into(total: Any, weights: Any, out: Any, z0: int, k0: int, k1: int) -> Any:
     """Write the means of channels k0 to k1 behind the first plane, row and column of ``out``.
 
@@ -255,21 +256,21 @@ def mean_into(total: Any, weights: Any, out: Any, z0: int, k0: int, k1: int) -> 
     return odd
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _blend_row(rows: Any, p: Any, q: Any, part: Any, out: Any, r: Any, count: Any) -> None:
     """Interpolate between two rows that begin at p and q, into a row that begins at r."""
     for x in range(count):
         out[r + x] = rows[p + x] + part * (rows[q + x] - rows[p + x])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _stretch_row(row: Any, low: Any, high: Any, part: Any, out: Any) -> None:
     for x in range(out.size):
         near = row[low[x]]
         out[x] = near + part[x] * (row[high[x]] - near)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _stretch_plane(means: Any, z: Any, low: Any, high: Any, part: Any, rows: Any, out: Any) -> None:
     """Interpolate one plane of every channel along X and Y."""
     flat, width = rows.reshape(-1), np.uintp(rows.shape[1])
@@ -283,7 +284,7 @@ def _stretch_plane(means: Any, z: Any, low: Any, high: Any, part: Any, rows: Any
             r += width
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _take_larger_between(
     near: Any, far: Any, part: Any, channel: Any, best: Any, which: Any
 ) -> None:
@@ -294,7 +295,7 @@ def _take_larger_between(
         which[x] = channel if wins else which[x]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def largest_between(
     means: Any, low: Any, high: Any, part: Any, z0: int, z1: int, which: Any
 ) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_hybridseg.compiled import compiled
 
 VOXELS, AGREED, BORDER = range(3)
 KINDS = 3
@@ -18,7 +19,7 @@ KINDS = 3
 _BLOCK = 64  # voxels tested for "all background" at once; one cache line of uint8
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _extent(row_a: Any, row_b: Any) -> Any:
     """Give the first and one past the last voxel that is not background, to whole blocks."""
     width = row_a.size
@@ -38,7 +39,7 @@ def _extent(row_a: Any, row_b: Any) -> Any:
     return min(first, last), last
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_runs(row: Any, other: Any, first: int, last: int, voxels: Any, agreed: Any) -> None:
     """Count a row's labels, and where ``other`` agrees, run by run."""
     label, length, same = row[first], 0, 0
@@ -53,7 +54,7 @@ def _count_runs(row: Any, other: Any, first: int, last: int, voxels: Any, agreed
     agreed[label] += same
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mark_differing(
     own: Any, below: Any, above: Any, front: Any, back: Any, left: Any, right: Any, mark: Any
 ) -> None:
@@ -71,7 +72,7 @@ def _mark_differing(
         mark[x] = np.uint8(differs & (here != 0))
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _mark_border(labels: Any, z: int, y: int, first: int, last: int, mark: Any) -> None:
     """Set ``mark`` where a voxel's label differs from one of its six neighbours'.
 
@@ -99,7 +100,7 @@ def _mark_border(labels: Any, z: int, y: int, first: int, last: int, mark: Any) 
     _mark_differing(own, below, above, front, back, left, right, mark[part])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _count_row(
     labels: Any, other: Any, z: int, y: int, first: int, last: int, mark: Any, counts: Any
 ) -> None:
@@ -112,7 +113,7 @@ def _count_row(
             border[row[x]] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def count_planes(a: Any, b: Any, z0: int, z1: int, counts: Any, extents: Any) -> None:
     """Count voxels, border voxels and agreement of every label in planes z0 to z1.
 
@@ -138,7 +139,7 @@ def count_planes(a: Any, b: Any, z0: int, z1: int, counts: Any, extents: Any) ->
                 _count_row(b, a, z, y, first, last, mark, counts[1])
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def collect_border(
     labels: Any, z0: int, z1: int, extents: Any, cursor: Any, rows: Any, columns: Any
 ) -> None:

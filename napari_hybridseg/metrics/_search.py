@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_hybridseg.compiled import compiled
 
 _NOWHERE = np.iinfo(np.int32).max
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def index_rows(rows: Any, columns: Any, height: int) -> Any:
     """Index sorted border voxels by row and by plane.
 
@@ -46,7 +47,7 @@ def index_rows(rows: Any, columns: Any, height: int) -> Any:
     return first_plane, starts, boxes
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _nearest_in_row(columns: Any, start: int, stop: int, x: int) -> Any:
     """Give the distance in voxels from x to the nearest of the sorted columns[start:stop]."""
     if x <= columns[start]:
@@ -63,7 +64,7 @@ def _nearest_in_row(columns: Any, start: int, stop: int, x: int) -> Any:
     return min(x - columns[low], columns[high] - x)
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _nearest_in_plane(
     columns: Any,
     starts: Any,
@@ -109,7 +110,7 @@ def _nearest_in_plane(
     return best
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _nearest(
     columns: Any,
     starts: Any,
@@ -145,14 +146,14 @@ def _nearest(
     return best
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def _reach(known: float, z: float, y: float, x: float) -> Any:
     """Bound a squared distance by a neighbour's distance and the way there, and a hair more."""
     bound = (known + np.sqrt(z * z + y * y + x * x)) * (1 + 1e-9)
     return bound * bound
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 def directed_distances(
     query_rows: Any,
     query_columns: Any,

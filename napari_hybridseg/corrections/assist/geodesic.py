@@ -13,8 +13,9 @@ import heapq
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from napari_hybridseg.compiled import compiled
 
 _NEIGHBOURS = np.array(
     [
@@ -76,7 +77,7 @@ def geodesic_reach(
     return distance, strength
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _spread(
     image: Any,
     distance: Any,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from napari_hybridseg.compiled import compiled
 
 
 def border_nearness(
@@ -49,7 +50,7 @@ def border_nearness(
     return near
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _tell_around(index: Any, near: Any, offsets: Any, lengths: Any) -> None:
     depth, height, width = index.shape
     for z in range(depth):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from napari_hybridseg.compiled import compiled
 from napari_hybridseg.inference.winograd._vectors import (
     FEW_ROWS,
     ROWS_OF_ONE,
@@ -21,8 +21,8 @@ from napari_hybridseg.inference.winograd._vectors import (
     product,
 )
 
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
-_in_place = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+_compiled = compiled(error_model="numpy")
+_in_place = compiled(error_model="numpy", forceinline=True)
 
 
 @_in_place

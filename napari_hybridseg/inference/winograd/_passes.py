@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from napari_hybridseg.compiled import compiled
 
 # sums of products may be rounded once instead of twice
 _contract: set[str] = {"contract"}
-_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath=_contract)
-_in_place = njit(nogil=True, cache=True, error_model="numpy", fastmath=_contract, forceinline=True)
+_compiled = compiled(error_model="numpy", fastmath=_contract)
+_in_place = compiled(error_model="numpy", fastmath=_contract, forceinline=True)
 
 
 @_compiled
