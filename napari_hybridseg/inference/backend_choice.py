@@ -113,7 +113,7 @@ class NetworkRunner:
             As in ``TorchBackend``.
         window : Tensor
             A real one, (1, C, Z, Y, X): what is prepared has to agree with the plain network
-            on it.
+            on it, and in float32 on one that is made from it.
         windows : int
             How many will be run.
 
